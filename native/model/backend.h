@@ -1,0 +1,129 @@
+// The seam between the engine (which decides what runs) and a device (which runs it). The CPU backend,
+// the CUDA backend and the test fake implement it; the engine knows nothing else of them.
+//
+// Ownership: every pointer in a Batch belongs to the engine and stays valid until collect() of that
+// batch returns. Every pointer in a StepResult belongs to the caller.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/status.h"
+
+namespace sluice {
+
+// Tokens of one KV block. PagedAttention's unit; the prefix cache shares whole blocks only.
+inline constexpr uint32_t kBlockTokens = 16;
+
+struct LogitBias {
+  uint32_t token;
+  float bias;
+};
+
+// How one token is drawn. Applied in this order: penalties and bias, logprobs (before temperature),
+// temperature (0: argmax, lowest id on ties), top-k, top-p, min-p, Gumbel-max.
+struct SamplingArgs {
+  float temperature = 1;
+  uint32_t top_k = 0;  // 0: off
+  float top_p = 1;
+  float min_p = 0;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  float repetition_penalty = 1;
+  std::span<const LogitBias> biases;
+  uint64_t seed = 0;
+  uint32_t choice = 0;  // stream tag of the generator
+  int32_t logprobs = -1;
+  int32_t prompt_logprobs = -1;
+};
+
+// One sequence's share of a step: tokens [context_tokens, context_tokens + query_tokens) are computed,
+// their K and V written through the block table, and, if `sample`, one token drawn after the last.
+//
+//   |<------ context_tokens ------>|<-- query_tokens -->|
+//   |  already in the KV blocks    |  this step          | -> sampled token
+struct BatchSequence {
+  uint32_t slot = 0;  // stable while the sequence runs, < sequences_max
+  // [query_tokens] ids; null: one token, the one last sampled in this slot (a backend that runs ahead).
+  const uint32_t* tokens = nullptr;
+  uint32_t query_tokens = 0;
+  uint32_t context_tokens = 0;
+  const uint32_t* block_table = nullptr;  // [ceil((context + query) / kBlockTokens)] block ids
+  bool sample = false;
+  const SamplingArgs* sampling = nullptr;
+  uint64_t position = 0;  // output position of the sampled token: the generator's counter
+  // prompt and output ids so far, for penalties; the first prompt_tokens of them are the prompt
+  std::span<const uint32_t> history;
+  uint32_t prompt_tokens = 0;
+  // Ids that must not be drawn (end of sequence and stop ids below min_tokens).
+  std::span<const uint32_t> banned;
+};
+
+struct Batch {
+  std::vector<BatchSequence> sequences;
+};
+
+struct TokenScore {
+  uint32_t id = 0;
+  float logprob = 0;  // natural log, of the raw distribution after penalties and bias
+};
+
+struct SampledToken {
+  uint32_t id = 0;
+  float logprob = 0;            // set where sampling->logprobs >= 0
+  std::vector<TokenScore> top;  // the logprobs most likely, best first
+};
+
+struct SequenceResult {
+  SampledToken sampled;  // valid where the BatchSequence asked to sample
+  // Where prompt_logprobs >= 0: for each query token t of the prompt, the score of prompt token
+  // context_tokens + t + 1 given the ones before it (none for the prompt's last token).
+  std::vector<SampledToken> prompt;
+};
+
+struct StepResult {
+  std::vector<SequenceResult> sequences;  // as in the Batch
+};
+
+struct BackendInfo {
+  std::string device;  // "cpu (avx2, 2 threads)"
+  std::string dtype;
+  uint32_t vocab_size = 0;
+  uint32_t context_tokens_max = 0;
+  uint64_t kv_bytes_per_block = 0;
+  // True where launch returns before the result is known and the next batch may be launched first.
+  bool runs_ahead = false;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const BackendInfo& info() const = 0;
+  // Called once, before the first launch: all memory is taken here, none in a step.
+  virtual Status reserve(uint32_t blocks, uint32_t sequences_max, uint32_t batch_tokens_max) = 0;
+  // At most one batch more than collected may be in flight, and only where runs_ahead.
+  virtual Status launch(const Batch& batch) = 0;
+  // Waits for the oldest launched batch. A failed status ends the engine.
+  virtual Status collect(StepResult* result) = 0;
+  // KV of one block to and from host memory of kv_bytes_per_block, bit-exact (preemption by swap).
+  virtual Status save_block(uint32_t block, void* host) = 0;
+  virtual Status load_block(uint32_t block, const void* host) = 0;
+};
+
+struct LoadOptions {
+  std::string folder;
+  std::string dtype = "auto";  // auto | float32 | bfloat16 | float16
+  uint32_t threads = 0;        // 0: what this process may use
+  uint32_t context_tokens_max = 0;  // 0: the model's own
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes
+};
+
+// Loads a Hugging Face folder for the CPU. The message of a failed status names the file, what was
+// found and what is supported.
+Status load_cpu_backend(const LoadOptions& options, std::unique_ptr<Backend>* backend);
+
+}  // namespace sluice

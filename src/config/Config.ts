@@ -1,0 +1,72 @@
+// Every setting, in one type: sluice.yaml, then SLUICE_* variables, then flags. `sluice config` prints
+// what is in force and where each value came from.
+import { Context } from "effect"
+
+export interface ApiKey {
+  readonly key: string
+  readonly tenant: string
+  readonly requestsPerSecond: number
+  readonly burst: number
+}
+
+export interface ConfigShape {
+  /** A Hugging Face model folder. */
+  readonly model: string
+  /** The name clients use; the folder's own name unless given. */
+  readonly servedModelName: string
+  readonly modelVersion: string
+  readonly host: string
+  readonly port: number
+  /** Folder of the embedded log. */
+  readonly data: string
+  readonly dtype: "auto" | "float32" | "bfloat16" | "float16"
+  readonly engine: "native" | "scripted"
+  readonly insecure: boolean
+  readonly apiKeys: ReadonlyArray<ApiKey>
+  /** Origins allowed by CORS; empty: off. */
+  readonly corsOrigins: ReadonlyArray<string>
+  readonly limits: Limits
+  readonly log: LogConfig
+  readonly worker: WorkerConfig
+  readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }
+}
+
+export interface Limits {
+  readonly bodyBytes: number
+  readonly headerBytes: number
+  readonly bodyTimeoutMs: number
+  readonly promptsMax: number
+  readonly choicesMax: number
+  readonly stopStringsMax: number
+  readonly logprobsMax: number
+  readonly connectionsMax: number
+  readonly socketRequestsMax: number
+  /** A subscriber's buffer; past it the relay pauses it. */
+  readonly subscriberBytes: number
+  readonly requestTimeoutMs: number
+}
+
+export interface LogConfig {
+  readonly requestPartitions: number
+  readonly tokenPartitions: number
+  readonly retentionMs: number
+  readonly retentionBytes: number
+  /** The embedded log's map: the most it can ever hold. */
+  readonly mapBytes: number
+}
+
+export interface WorkerConfig {
+  readonly threads: number
+  readonly sequencesMax: number
+  readonly batchTokensMax: number
+  /** 0: the model's own. */
+  readonly contextTokensMax: number
+  /** Of KV blocks; 0: what fits memory. */
+  readonly kvBytes: number
+  readonly prefixCache: boolean
+  readonly flushMs: number
+  readonly claimsMax: number
+  readonly drainMs: number
+}
+
+export class Config extends Context.Service<Config, ConfigShape>()("sluice/config/Config") {}

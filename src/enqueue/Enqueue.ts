@@ -1,0 +1,29 @@
+// Decides where a request goes and whether it may: model version, tier, deadline, partition, admission
+// by tokens outstanding against the measured rate. Success means that RequestAccepted is durable.
+import { Context, type Effect, Schema } from "effect"
+import type { RequestAccepted } from "../../schemas/types.ts"
+import type { LogError } from "../../streams/Log.ts"
+
+export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueError", {
+  /** busy: the backlog cannot meet the deadline. tooLong: prompt and output exceed the model. */
+  reason: Schema.Literals(["unknownModel", "busy", "tooLong", "noWorkers", "draining"]),
+  message: Schema.String,
+  /** How long until it may be tried again, from the measured drain rate; 0 where that cannot help. */
+  retryAfterMs: Schema.Number,
+}) {}
+
+/** A request before admission: what the API parsed, tokenised and authenticated. */
+export type RequestDraft = Omit<RequestAccepted, "acceptedAt" | "version" | "deadline"> & {
+  /** ms from now; null: the configured default. */
+  readonly timeoutMs: number | null
+}
+
+export class Enqueue extends Context.Service<
+  Enqueue,
+  {
+    /** Durable when it succeeds. */
+    readonly submit: (draft: RequestDraft) => Effect.Effect<RequestAccepted, EnqueueError | LogError>
+    /** Appends Cancelled and tells the workers; acknowledged once the entry is durable. Idempotent. */
+    readonly cancel: (requestId: string, by: string) => Effect.Effect<void, LogError>
+  }
+>()("sluice/enqueue/Enqueue") {}

@@ -1,0 +1,84 @@
+// What the worker asks of an engine. Two layers: the native addon, and a scripted twin for tests and
+// for measuring everything around the engine. One call in for a request, one call out for a step.
+import { Context } from "effect"
+import type { StepOutput } from "./stepOutput.ts"
+
+export interface EngineInfo {
+  readonly model: string
+  /** "cpu (avx2, 2 threads)", "scripted" ... */
+  readonly device: string
+  readonly dtype: string
+  readonly vocabSize: number
+  /** prompt + output of one sequence, tokens */
+  readonly contextTokensMax: number
+  readonly sequencesMax: number
+  readonly blocks: number
+  readonly blockTokens: number
+  readonly eosIds: ReadonlyArray<number>
+}
+
+export interface EngineSampling {
+  readonly maxTokens: number
+  readonly minTokens: number
+  readonly temperature: number
+  readonly topP: number
+  readonly topK: number
+  readonly minP: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repetitionPenalty: number
+  readonly logitBias: ReadonlyArray<{ readonly token: number; readonly bias: number }>
+  readonly seed: number
+  /** The generator's stream tag: choices of one request draw apart. */
+  readonly choice: number
+  readonly stopTokenIds: ReadonlyArray<number>
+  readonly ignoreEos: boolean
+  readonly logprobs: number
+  readonly promptLogprobs: number
+}
+
+export interface EngineSequence {
+  /** The caller's handle, u32, unique among sequences not yet ended. */
+  readonly sequence: number
+  readonly promptIds: ArrayLike<number>
+  /** Ids that earlier attempts logged: fed, never sampled; they count as output for positions, penalties and maxTokens. */
+  readonly generatedIds: ArrayLike<number>
+  readonly sampling: EngineSampling
+  /** 0 first. */
+  readonly priority: number
+  /** ms since the epoch; orders within a priority, with ageing. */
+  readonly arrivedAt: number
+  /** Prefix cache entries are shared within one salt only. */
+  readonly cacheSalt: string
+}
+
+/** Why a sequence was not taken; it will get no step output. */
+export type SubmitRefusal = "queueFull" | "tooLong" | "invalid" | "closed"
+
+export interface EngineStats {
+  readonly running: number
+  readonly waiting: number
+  readonly blocksFree: number
+  readonly blocks: number
+  readonly steps: number
+  readonly prefixHitTokens: number
+  readonly promptTokens: number
+  readonly preemptions: number
+  readonly lastStepAt: number
+}
+
+export class Engine extends Context.Service<
+  Engine,
+  {
+    readonly info: EngineInfo
+    /** null: taken. Never blocks. */
+    readonly submit: (sequence: EngineSequence) => SubmitRefusal | null
+    /** Idempotent; unknown handles are ignored. An entry with finish "cancelled" follows if it was live. */
+    readonly cancel: (sequence: number) => void
+    /** Called once a step, with all of the step's outputs; valid only during the call. */
+    readonly onStep: (listener: (step: StepOutput) => void) => void
+    /** Called once if the engine dies (a lost device, a failed step); it takes nothing more. */
+    readonly onLost: (listener: (message: string) => void) => void
+    readonly stats: () => EngineStats
+  }
+>()("sluice/generate/Engine") {}

@@ -1,0 +1,29 @@
+// Every metric that Sluice exports, by the seed's names, on one prom-client registry. Stages record
+// through these methods; none touches the registry.
+import { Context } from "effect"
+
+export interface RequestSample {
+  readonly model: string
+  readonly status: "ok" | "error" | "cancelled" | "expired"
+  readonly durationSeconds: number
+  readonly promptTokens: number
+  readonly completionTokens: number
+}
+
+export class Metrics extends Context.Service<
+  Metrics,
+  {
+    readonly requestEnded: (sample: RequestSample) => void
+    readonly refused: (model: string, code: string) => void
+    readonly firstToken: (model: string, seconds: number) => void
+    readonly interToken: (model: string, seconds: number) => void
+    readonly step: (model: string, sequences: number, tokens: number, seconds: number) => void
+    readonly queueDepth: (model: string, depth: number) => void
+    readonly tokensPerSecond: (model: string, rate: number) => void
+    /** Sets a gauge that a stage owns by its full metric name, declared in telemetry/names.ts. */
+    readonly gauge: (name: string, labels: Readonly<Record<string, string>>, value: number) => void
+    readonly count: (name: string, labels: Readonly<Record<string, string>>, by: number) => void
+    /** The exposition in Prometheus text format. */
+    readonly exposition: () => Promise<string>
+  }
+>()("sluice/telemetry/Metrics") {}

@@ -1,0 +1,53 @@
+// Text to ids and back for one model folder: tokenizer.json by @huggingface/tokenizers, chat template
+// by @huggingface/jinja, and our own exact incremental decode.
+import { Context, type Effect, Schema } from "effect"
+
+export class TokenizerError extends Schema.TaggedError<TokenizerError>()("TokenizerError", {
+  reason: Schema.Literals(["unsupported", "damaged", "noChatTemplate", "templateFailed"]),
+  message: Schema.String,
+}) {}
+
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+  readonly [field: string]: unknown
+}
+
+export interface RenderOptions {
+  readonly addGenerationPrompt: boolean
+  readonly tools: ReadonlyArray<unknown> | null
+  /** Further template variables (chat_template_kwargs). */
+  readonly variables: Readonly<Record<string, unknown>>
+}
+
+/** What one model folder's files say; plain data and synchronous functions. */
+export interface TokenizerModel {
+  readonly vocabSize: number
+  readonly bosId: number | null
+  readonly eosIds: ReadonlyArray<number>
+  readonly specialIds: ReadonlySet<number>
+  /** The bytes that each id stands for; special tokens have their text's bytes. Empty for unknown ids. */
+  readonly tokenBytes: (id: number) => Uint8Array
+  /** The token as OpenAI's logprobs show it: its text, or "bytes:\\x.." where it is no UTF-8. */
+  readonly tokenText: (id: number) => string
+  /** True where the first token's leading space is dropped (sentencepiece-style decoders). */
+  readonly stripsLeadingSpace: boolean
+}
+
+export class Tokenizer extends Context.Service<
+  Tokenizer,
+  {
+    readonly model: TokenizerModel
+    /** Texts above a bound are encoded on a worker thread, so the event loop is not held. */
+    readonly encode: (
+      text: string,
+      addSpecialTokens: boolean,
+    ) => Effect.Effect<ReadonlyArray<number>, TokenizerError>
+    readonly decode: (ids: ReadonlyArray<number>, skipSpecialTokens: boolean) => string
+    readonly renderChat: (
+      messages: ReadonlyArray<ChatMessage>,
+      options: RenderOptions,
+    ) => Effect.Effect<string, TokenizerError>
+    readonly hasChatTemplate: boolean
+  }
+>()("sluice/tokenizer/Tokenizer") {}
