@@ -1,0 +1,250 @@
+// What travels in the logs, as TypeScript types. Generated from the .avsc files beside this by
+// schemas/generate.ts (`npm run schemas`): edit those. Longs are whole numbers within +-2^53.
+
+/**
+ * A request that kept killing its workers, with what is needed to look at it and to send it again.
+ */
+export interface DeadLetter {
+  readonly requestId: string
+  /** ms since the epoch */
+  readonly deadAt: number
+  readonly attempts: number
+  readonly code: string
+  readonly message: string
+  /** the RequestAccepted record as it was read, header and all */
+  readonly request: Uint8Array
+}
+
+export type Tier = "priority" | "default" | "flex"
+
+export interface LogitBias {
+  readonly token: number
+  readonly bias: number
+}
+
+export interface Sampling {
+  readonly maxTokens: number
+  readonly minTokens: number
+  readonly temperature: number
+  readonly topP: number
+  /** 0: off */
+  readonly topK: number
+  readonly minP: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repetitionPenalty: number
+  readonly logitBias: ReadonlyArray<LogitBias>
+  /**
+   * drawn by the gateway where the client gave none, so that an adopting worker draws alike; within
+   * +-2^53
+   */
+  readonly seed: number
+  readonly stop: ReadonlyArray<string>
+  readonly stopTokenIds: ReadonlyArray<number>
+  readonly ignoreEos: boolean
+  /** -1: none; k: the chosen token's and the k most likely ones' */
+  readonly logprobs: number
+  /** the same for the prompt's tokens (echo with logprobs) */
+  readonly promptLogprobs: number
+  readonly skipSpecialTokens: boolean
+  /** keep the stop string in the text */
+  readonly includeStop: boolean
+}
+
+export interface AnswerOptions {
+  readonly stream: boolean
+  readonly includeUsage: boolean
+  readonly echo: boolean
+  /** the prompts as text, where echo is set */
+  readonly echoTexts: ReadonlyArray<string>
+  readonly returnTokenIds: boolean
+  readonly cancelOnDisconnect: boolean
+  readonly serviceTier: string | null
+  readonly user: string | null
+  /** the id a WebSocket client gave, echoed in its messages */
+  readonly clientId: string | null
+}
+
+/**
+ * A request that was admitted. Written once, by the gateway or any producer; everything after it is
+ * a fold of the token log.
+ */
+export interface RequestAccepted {
+  /** req- and the 32 hex digits of a UUIDv7 */
+  readonly requestId: string
+  /** ms since the epoch */
+  readonly acceptedAt: number
+  /** ms since the epoch; past it the request expires */
+  readonly deadline: number
+  readonly model: string
+  readonly version: string
+  readonly tier: Tier
+  /** whose API key it was; empty where none is configured */
+  readonly tenant: string
+  /** the projection in which it is answered: completions, chat, stream */
+  readonly dialect: string
+  readonly promptCacheKey: string | null
+  /** token ids, one array a prompt */
+  readonly prompts: ReadonlyArray<ReadonlyArray<number>>
+  /** choices a prompt; choice = prompt * n + i */
+  readonly n: number
+  readonly sampling: Sampling
+  /** how the answer is written; read by the projection only */
+  readonly answer: AnswerOptions
+  readonly traceparent: string | null
+}
+
+/**
+ * Tells workers to stop spending steps. The Cancelled entry in the token log is what settles the
+ * request.
+ */
+export interface RequestCancelled {
+  readonly requestId: string
+  /** ms since the epoch */
+  readonly cancelledAt: number
+}
+
+export interface TopLogprob {
+  readonly id: number
+  readonly logprob: number
+}
+
+export interface TokenLogprob {
+  readonly logprob: number
+  readonly top: ReadonlyArray<TopLogprob>
+}
+
+export type FinishReason = "stop" | "length"
+
+/**
+ * Counts iff attempt and writer are the current claimant's. Positions of a choice run from 0
+ * without gap, over attempts.
+ */
+export interface TokensGenerated {
+  readonly kind: "TokensGenerated"
+  readonly requestId: string
+  readonly attempt: number
+  readonly choice: number
+  /** of ids[0] */
+  readonly position: number
+  readonly ids: ReadonlyArray<number>
+  /** one a token; empty while text is held back (split UTF-8, a stop string's beginning) */
+  readonly texts: ReadonlyArray<string>
+  readonly logprobs: ReadonlyArray<TokenLogprob> | null
+  /** set with the choice's last token */
+  readonly finish: FinishReason | null
+  /** the stop string, or the stop token's id in digits; null for end of sequence */
+  readonly stopReason: string | null
+}
+
+/** Counts iff attempt is the current attempt + 1: then it is current. */
+export interface AttemptClaimed {
+  readonly kind: "AttemptClaimed"
+  readonly requestId: string
+  /** from 1 */
+  readonly attempt: number
+  readonly worker: string
+}
+
+/**
+ * The prompt's logprobs, where asked for (echo with logprobs). Counts like TokensGenerated; makes
+ * no event of its own.
+ */
+export interface PromptScored {
+  readonly kind: "PromptScored"
+  readonly requestId: string
+  readonly attempt: number
+  readonly prompt: number
+  /** of the prompt's tokens 1.. (the first has none) */
+  readonly logprobs: ReadonlyArray<TokenLogprob>
+}
+
+/** All choices ended. Counts iff attempt and writer are the current claimant's. */
+export interface GenerationFinished {
+  readonly kind: "GenerationFinished"
+  readonly requestId: string
+  readonly attempt: number
+  readonly promptTokens: number
+  /** prompt tokens served from the prefix cache */
+  readonly cachedTokens: number
+}
+
+/** The current claimant gave up for good. */
+export interface GenerationFailed {
+  readonly kind: "GenerationFailed"
+  readonly requestId: string
+  readonly attempt: number
+  readonly code: string
+  readonly message: string
+}
+
+/** Anyone may append it; it settles the request where no terminal entry came before. */
+export interface Cancelled {
+  readonly kind: "Cancelled"
+  readonly requestId: string
+  readonly by: string
+}
+
+/** The deadline passed. Anyone may append it. */
+export interface Expired {
+  readonly kind: "Expired"
+  readonly requestId: string
+  readonly deadline: number
+}
+
+/** Gave up after too many claims without progress. Anyone may append it. */
+export interface DeadLettered {
+  readonly kind: "DeadLettered"
+  readonly requestId: string
+  readonly attempts: number
+  readonly code: string
+  readonly message: string
+}
+
+export type TokenEntry =
+  | TokensGenerated
+  | AttemptClaimed
+  | PromptScored
+  | GenerationFinished
+  | GenerationFailed
+  | Cancelled
+  | Expired
+  | DeadLettered
+
+/**
+ * What one writer appended to one token partition in one flush: many requests' entries, in order.
+ */
+export interface TokenFrame {
+  /** worker or gateway id */
+  readonly writer: string
+  /** ms since the epoch */
+  readonly writtenAt: number
+  readonly entries: ReadonlyArray<TokenEntry>
+}
+
+export type WorkerState = "starting" | "ready" | "draining" | "stopped"
+
+/** A worker's heartbeat. Compacted by worker id; the newest counts. */
+export interface WorkerStatus {
+  readonly workerId: string
+  /** ms since the epoch */
+  readonly at: number
+  readonly model: string
+  readonly version: string
+  readonly state: WorkerState
+  /** topic/partition */
+  readonly partitions: ReadonlyArray<string>
+  readonly slotsFree: number
+  readonly slots: number
+  readonly blocksFree: number
+  readonly blocks: number
+  readonly requestsRunning: number
+  readonly requestsWaiting: number
+  /** prompt and output tokens promised and not yet computed */
+  readonly tokensOutstanding: number
+  /** measured over the last seconds */
+  readonly tokensPerSecond: number
+  /** since the last step finished while work was queued */
+  readonly stalledMs: number
+  readonly device: string
+}
