@@ -1,6 +1,7 @@
 // Every setting, in one type: sluice.yaml, then SLUICE_* variables, then flags. `sluice config` prints
-// what is in force and where each value came from.
-import { Context } from "effect"
+// what is in force and where each value came from. Defaults, ranges and help: settings.ts.
+import { Context, Layer } from "effect"
+import { defaults } from "./settings.ts"
 
 export interface ApiKey {
   readonly key: string
@@ -25,10 +26,15 @@ export interface ConfigShape {
   readonly apiKeys: ReadonlyArray<ApiKey>
   /** Origins allowed by CORS; empty: off. */
   readonly corsOrigins: ReadonlyArray<string>
+  readonly logLevel: "debug" | "info" | "warn" | "error"
+  /** Of a key that names no rate of its own, and of all callers together where there are no keys. */
+  readonly rate: { readonly requestsPerSecond: number; readonly burst: number }
   readonly limits: Limits
   readonly log: LogConfig
   readonly worker: WorkerConfig
   readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }
+  /** Of the scripted engine only: each sequence's pace; 0: as fast as it goes. */
+  readonly scripted: { readonly tokensPerSecond: number }
 }
 
 export interface Limits {
@@ -50,6 +56,7 @@ export interface LogConfig {
   readonly requestPartitions: number
   readonly tokenPartitions: number
   readonly retentionMs: number
+  /** Of each partition. */
   readonly retentionBytes: number
   /** The embedded log's map: the most it can ever hold. */
   readonly mapBytes: number
@@ -69,4 +76,8 @@ export interface WorkerConfig {
   readonly drainMs: number
 }
 
-export class Config extends Context.Service<Config, ConfigShape>()("sluice/config/Config") {}
+export class Config extends Context.Service<Config, ConfigShape>()("sluice/config/Config") {
+  /** The defaults with these changes; for tests. */
+  static readonly layerTest = (changes: Partial<ConfigShape> = {}): Layer.Layer<Config> =>
+    Layer.sync(Config, () => ({ ...defaults(), ...changes }))
+}

@@ -1,0 +1,47 @@
+// API keys as a file or a variable gives them: a list of objects, or "key, tenant:key". A key that
+// names no rate has the general one.
+import { Schema } from "effect"
+import type { ApiKey, ConfigShape } from "./Config.ts"
+import { type Setting, setting } from "./setting.ts"
+
+const positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+const Entries = Schema.Array(
+  Schema.Struct({
+    key: Schema.NonEmptyString,
+    tenant: Schema.optionalKey(Schema.NonEmptyString),
+    requestsPerSecond: Schema.optionalKey(positive),
+    burst: Schema.optionalKey(positive),
+  }),
+)
+
+type Entry = (typeof Entries)["Type"][number]
+
+const entry = (text: string) => {
+  const cut = text.indexOf(":")
+  return cut < 0 ? { key: text } : { tenant: text.slice(0, cut), key: text.slice(cut + 1) }
+}
+
+const fromText = (given: string) =>
+  given === "" ? [] : given.split(",").map((item) => entry(item.trim()))
+
+export const apiKeys: Setting<ReadonlyArray<Entry>> = {
+  ...setting<ReadonlyArray<Entry>>("apiKeys", {
+    schema: Entries,
+    fallback: [],
+    expects: 'a list of { key, tenant, requestsPerSecond, burst }, or "key, tenant:key"',
+    about: "Who may call; none: anybody on loopback.",
+    fromText,
+  }),
+  secret: true,
+}
+
+/** A key's entry with all that it left out. */
+export const fullKey =
+  (rate: ConfigShape["rate"]) =>
+  (given: Entry, index: number): ApiKey => ({
+    key: given.key,
+    tenant: given.tenant ?? `key-${index + 1}`,
+    requestsPerSecond: given.requestsPerSecond ?? rate.requestsPerSecond,
+    burst: given.burst ?? rate.burst,
+  })

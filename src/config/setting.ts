@@ -1,0 +1,167 @@
+// What one setting is: its key, how a text becomes its value, the range it must hold to, and the one
+// sentence that help and errors show. Names for variables and flags follow from the key.
+import { Option, Predicate, Schema } from "effect"
+
+export interface Setting<A> {
+  /** As in sluice.yaml, with dots between levels: "limits.bodyBytes". */
+  readonly key: string
+  readonly fallback: A
+  /** What a value must be, as an error and help say it. */
+  readonly expects: string
+  readonly about: string
+  /** Never shown, and no flag: command lines are readable by every user of the machine. */
+  readonly secret: boolean
+  /** Relative values are resolved against the folder of whoever gave them. */
+  readonly path: boolean
+  readonly decode: (raw: unknown) => Option.Option<A>
+}
+
+export const variableOf = (key: string): string =>
+  `SLUICE_${key
+    .replace(/[.]/g, "_")
+    .replace(/([a-z])([A-Z])/g, "$1_$2")
+    .toUpperCase()}`
+
+export const flagOf = (key: string): string =>
+  key
+    .replace(/[.]/g, "-")
+    .replace(/([a-z])([A-Z])/g, "$1-$2")
+    .toLowerCase()
+
+interface Description<A> {
+  readonly schema: Schema.ConstraintDecoder<A>
+  readonly fallback: A
+  readonly expects: string
+  readonly about: string
+  /** Variables and flags are texts; a file's values may be. Undefined: this text says nothing. */
+  readonly fromText?: (text: string) => unknown
+}
+
+export const setting = <A>(key: string, options: Description<A>): Setting<A> => {
+  const decode = Schema.decodeUnknownOption(options.schema)
+  const { fromText, fallback, expects, about } = options
+  return {
+    key,
+    fallback,
+    expects,
+    about,
+    secret: false,
+    path: false,
+    decode: (raw) => decode(fromText && Predicate.isString(raw) ? fromText(raw.trim()) : raw),
+  }
+}
+
+export const text = (key: string, fallback: string, about: string): Setting<string> =>
+  setting(key, { schema: Schema.NonEmptyString, fallback, expects: "a text", about })
+
+export const path = (key: string, fallback: string, about: string): Setting<string> => ({
+  ...setting(key, { schema: Schema.NonEmptyString, fallback, expects: "a folder", about }),
+  path: true,
+})
+
+export const choice = <const L extends ReadonlyArray<string>>(
+  key: string,
+  among: L,
+  fallback: L[number],
+  about: string,
+): Setting<L[number]> =>
+  setting<L[number]>(key, {
+    schema: Schema.Literals(among),
+    fallback,
+    expects: `one of ${among.join(", ")}`,
+    about,
+  })
+
+export const truth = (key: string, fallback: boolean, about: string): Setting<boolean> =>
+  setting(key, {
+    schema: Schema.Boolean,
+    fallback,
+    expects: "true or false",
+    about,
+    fromText: (given) => ({ true: true, "1": true, false: false, "0": false })[given],
+  })
+
+type Range = readonly [min: number, max: number]
+
+const whole = ([minimum, maximum]: Range) =>
+  Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+const scaled =
+  (pattern: RegExp, units: Readonly<Record<string, number>>) =>
+  (given: string): number | undefined => {
+    const found = pattern.exec(given)
+    if (found === null) return undefined
+    const scale = units[(found[2] ?? "").toLowerCase()]
+    return scale === undefined ? undefined : Math.round(Number(found[1]) * scale)
+  }
+
+const number = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i
+
+export const integer = (
+  key: string,
+  range: Range,
+  fallback: number,
+  about: string,
+): Setting<number> =>
+  setting(key, {
+    schema: whole(range),
+    fallback,
+    expects: `a whole number from ${range[0]} to ${range[1]}`,
+    about,
+    fromText: (given) => (/^\d+$/.test(given) ? Number(given) : undefined),
+  })
+
+const kibi = 1024
+
+export const bytes = (
+  key: string,
+  range: Range,
+  fallback: number,
+  about: string,
+): Setting<number> =>
+  setting(key, {
+    schema: whole(range),
+    fallback,
+    expects: `bytes from ${range[0]} to ${range[1]}, as a number or as 64KiB, 4MiB, 2GiB`,
+    about,
+    fromText: scaled(number, {
+      "": 1,
+      b: 1,
+      k: kibi,
+      kib: kibi,
+      m: kibi ** 2,
+      mib: kibi ** 2,
+      g: kibi ** 3,
+      gib: kibi ** 3,
+    }),
+  })
+
+export const duration = (
+  key: string,
+  range: Range,
+  fallback: number,
+  about: string,
+): Setting<number> =>
+  setting(key, {
+    schema: whole(range),
+    fallback,
+    expects: `ms from ${range[0]} to ${range[1]}, as a number or as 250ms, 10s, 5m, 24h, 7d`,
+    about,
+    fromText: scaled(number, {
+      "": 1,
+      ms: 1,
+      s: 1000,
+      m: 60_000,
+      h: 3_600_000,
+      d: 86_400_000,
+    }),
+  })
+
+export const list = (key: string, about: string): Setting<ReadonlyArray<string>> =>
+  setting<ReadonlyArray<string>>(key, {
+    schema: Schema.Array(Schema.NonEmptyString),
+    fallback: [],
+    expects: "a list of texts (with commas between them in a variable or a flag)",
+    about,
+    fromText: (given) => (given === "" ? [] : given.split(",").map((item) => item.trim())),
+  })

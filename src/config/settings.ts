@@ -1,0 +1,215 @@
+// Every setting, declared once: its place in ConfigShape, key, range, default and sentence. `get` says
+// what happens to each: load.ts reads it, help lists it, `defaults` takes its fallback.
+import { basename } from "node:path"
+import { apiKeys, fullKey } from "./apiKeys.ts"
+import type { ConfigShape, Limits, LogConfig, WorkerConfig } from "./Config.ts"
+import { bundledModel } from "./packageRoot.ts"
+import {
+  bytes,
+  choice,
+  duration,
+  integer,
+  list,
+  path,
+  type Setting,
+  text,
+  truth,
+} from "./setting.ts"
+
+type Get = <A>(setting: Setting<A>) => A
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+const hour = 3_600_000
+const million = 1_000_000
+
+export const readSettings = (get: Get): ConfigShape => {
+  const model = get(
+    path("model", bundledModel, "The model: any Hugging Face folder of a known family."),
+  )
+  const named = get(
+    text("servedModelName", "", "The model's name for clients; the folder's name unless given."),
+  )
+  const rate = {
+    requestsPerSecond: get(
+      integer("rate.requestsPerSecond", [1, million], 100, "Requests a second of a key."),
+    ),
+    burst: get(integer("rate.burst", [1, million], 200, "Requests at once of a key.")),
+  }
+  return {
+    model,
+    servedModelName: named === "" ? basename(model) : named,
+    rate,
+    apiKeys: get(apiKeys).map(fullKey(rate)),
+    ...front(get),
+    limits: limits(get),
+    log: log(get),
+    worker: worker(get),
+    heartbeat: heartbeat(get),
+    scripted: {
+      tokensPerSecond: get(
+        integer(
+          "scripted.tokensPerSecond",
+          [0, million],
+          0,
+          "The pace of each scripted sequence; 0: as fast as it goes.",
+        ),
+      ),
+    },
+  }
+}
+
+type Front = Omit<
+  ConfigShape,
+  | "model"
+  | "servedModelName"
+  | "rate"
+  | "apiKeys"
+  | "limits"
+  | "log"
+  | "worker"
+  | "heartbeat"
+  | "scripted"
+>
+
+const front = (get: Get): Front => ({
+  modelVersion: get(text("modelVersion", "1", "The version under which its requests are logged.")),
+  host: get(text("host", "127.0.0.1", "The address to listen on; others than loopback need keys.")),
+  port: get(integer("port", [0, 65_535], 8000, "The port to listen on; 0: any free one.")),
+  data: get(path("data", "data", "The folder of the log. Every process of one server shares it.")),
+  dtype: get(
+    choice(
+      "dtype",
+      ["auto", "float32", "bfloat16", "float16"],
+      "auto",
+      "How weights are held; auto: as they are stored.",
+    ),
+  ),
+  engine: get(
+    choice(
+      "engine",
+      ["native", "scripted"],
+      "native",
+      "native: the model; scripted: made-up tokens, to measure all that is around the engine.",
+    ),
+  ),
+  insecure: get(
+    truth("insecure", false, "Serve on an address other than loopback without any API key."),
+  ),
+  corsOrigins: get(list("corsOrigins", "Origins that browsers may call from; none: CORS is off.")),
+  logLevel: get(
+    choice("logLevel", ["debug", "info", "warn", "error"], "info", "The least that is logged."),
+  ),
+})
+
+const heartbeat = (get: Get): ConfigShape["heartbeat"] => ({
+  mode: get(
+    choice(
+      "heartbeat.mode",
+      ["comment", "event", "off"],
+      "comment",
+      "What keeps an idle stream open; event: a valid empty chunk, for clients that time out.",
+    ),
+  ),
+  everyMs: get(duration("heartbeat.everyMs", [100, hour], 15_000, "How often, when idle.")),
+})
+
+const limits = (get: Get): Limits => ({
+  bodyBytes: get(bytes("limits.bodyBytes", [KiB, GiB], 4 * MiB, "A request's body at most.")),
+  headerBytes: get(
+    bytes("limits.headerBytes", [KiB, MiB], 16 * KiB, "A request's headers at most."),
+  ),
+  bodyTimeoutMs: get(
+    duration("limits.bodyTimeoutMs", [100, hour], 10_000, "How long a body may take to arrive."),
+  ),
+  promptsMax: get(integer("limits.promptsMax", [1, 4096], 128, "Prompts of one request.")),
+  choicesMax: get(integer("limits.choicesMax", [1, 4096], 128, "Choices of one request.")),
+  stopStringsMax: get(integer("limits.stopStringsMax", [1, 256], 16, "Stop strings.")),
+  logprobsMax: get(integer("limits.logprobsMax", [0, 100], 20, "Alternatives with logprobs.")),
+  connectionsMax: get(
+    integer("limits.connectionsMax", [1, million], 10_000, "Connections open at once."),
+  ),
+  socketRequestsMax: get(
+    integer("limits.socketRequestsMax", [1, 4096], 64, "Requests running on one WebSocket."),
+  ),
+  subscriberBytes: get(
+    bytes(
+      "limits.subscriberBytes",
+      [KiB, 64 * MiB],
+      256 * KiB,
+      "Held for a client that reads slowly; past it the stream waits for the client.",
+    ),
+  ),
+  requestTimeoutMs: get(
+    duration(
+      "limits.requestTimeoutMs",
+      [100, 24 * hour],
+      10 * 60_000,
+      "A request's deadline, unless it names its own.",
+    ),
+  ),
+})
+
+// By default at most (8 x 3 tiers + 4 tokens + 2 others) x 512 MiB = 15 GiB are kept, which fits the map.
+const log = (get: Get): LogConfig => ({
+  requestPartitions: get(
+    integer("log.requestPartitions", [1, 1024], 8, "Of each tier's request topic."),
+  ),
+  tokenPartitions: get(integer("log.tokenPartitions", [1, 1024], 4, "Of the token topic.")),
+  retentionMs: get(
+    duration("log.retentionMs", [1000, 3650 * 24 * hour], 24 * hour, "How long records are kept."),
+  ),
+  retentionBytes: get(
+    bytes(
+      "log.retentionBytes",
+      [MiB, 1024 * GiB],
+      512 * MiB,
+      "What each partition keeps at most; the oldest go first.",
+    ),
+  ),
+  mapBytes: get(
+    bytes(
+      "log.mapBytes",
+      [16 * MiB, 16 * 1024 * GiB],
+      16 * GiB,
+      "The whole log at most; disk is used as records come, not ahead.",
+    ),
+  ),
+})
+
+const worker = (get: Get): WorkerConfig => ({
+  threads: get(integer("worker.threads", [0, 1024], 0, "Of the engine; 0: one a core.")),
+  sequencesMax: get(integer("worker.sequencesMax", [1, 8192], 64, "Sequences in one batch.")),
+  batchTokensMax: get(
+    integer("worker.batchTokensMax", [16, 131_072], 512, "Tokens computed in one step."),
+  ),
+  contextTokensMax: get(
+    integer("worker.contextTokensMax", [0, 16 * million], 0, "Of one sequence; 0: the model's."),
+  ),
+  kvBytes: get(
+    bytes("worker.kvBytes", [0, 16 * 1024 * GiB], 0, "Memory for KV blocks; 0: what is free."),
+  ),
+  prefixCache: get(truth("worker.prefixCache", true, "Reuse KV blocks of equal beginnings.")),
+  flushMs: get(
+    duration("worker.flushMs", [0, 1000], 10, "How long tokens wait for company on the way out."),
+  ),
+  claimsMax: get(
+    integer("worker.claimsMax", [1, 100], 5, "Claims without progress, then a dead letter."),
+  ),
+  drainMs: get(
+    duration("worker.drainMs", [0, hour], 5000, "What running requests get to end at shutdown."),
+  ),
+})
+
+/** What is in force where nobody says otherwise. */
+export const defaults = (): ConfigShape => readSettings((setting) => setting.fallback)
+
+const every: Array<Setting<unknown>> = []
+readSettings((setting) => {
+  every.push(setting)
+  return setting.fallback
+})
+
+/** In the order of readSettings, which is the order of help and of `sluice config`. */
+export const allSettings: ReadonlyArray<Setting<unknown>> = every
