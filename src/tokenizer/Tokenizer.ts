@@ -3,7 +3,18 @@
 import { Context, type Effect, Schema } from "effect"
 
 export class TokenizerError extends Schema.TaggedError<TokenizerError>()("TokenizerError", {
-  reason: Schema.Literals(["unsupported", "damaged", "noChatTemplate", "templateFailed"]),
+  /**
+   * busy: too many long texts wait for the encoding thread; it may be tried again. notEncodable: this
+   * text broke the encoder. The first two are the model folder's, found at start.
+   */
+  reason: Schema.Literals([
+    "unsupported",
+    "damaged",
+    "noChatTemplate",
+    "templateFailed",
+    "busy",
+    "notEncodable",
+  ]),
   message: Schema.String,
 }) {}
 
@@ -18,6 +29,16 @@ export interface RenderOptions {
   readonly tools: ReadonlyArray<unknown> | null
   /** Further template variables (chat_template_kwargs). */
   readonly variables: Readonly<Record<string, unknown>>
+}
+
+/** What generation_config.json recommends; null where it says nothing. */
+export interface GenerationDefaults {
+  readonly temperature: number | null
+  readonly topP: number | null
+  readonly topK: number | null
+  readonly minP: number | null
+  readonly repetitionPenalty: number | null
+  readonly maxTokens: number | null
 }
 
 /** What one model folder's files say; plain data and synchronous functions. */
@@ -49,5 +70,6 @@ export class Tokenizer extends Context.Service<
       options: RenderOptions,
     ) => Effect.Effect<string, TokenizerError>
     readonly hasChatTemplate: boolean
+    readonly generationDefaults: GenerationDefaults
   }
 >()("sluice/tokenizer/Tokenizer") {}
