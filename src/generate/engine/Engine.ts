@@ -1,5 +1,6 @@
-// What the worker asks of an engine. Two layers: the native addon, and a scripted twin for tests and
-// for measuring everything around the engine. One call in for a request, one call out for a step.
+// What the worker asks of an engine. Two layers: the native addon, and a scripted twin for tests
+// and for measuring everything around the engine. One call in for a request, one call out for a
+// step.
 import { Context } from "effect"
 import type { StepOutput } from "./stepOutput.ts"
 
@@ -41,7 +42,10 @@ export interface EngineSequence {
   /** The caller's handle, u32, unique among sequences not yet ended. */
   readonly sequence: number
   readonly promptIds: ArrayLike<number>
-  /** Ids that earlier attempts logged: fed, never sampled; they count as output for positions, penalties and maxTokens. */
+  /**
+   * Ids that earlier attempts logged: fed, never sampled; they count as output for positions,
+   * penalties, minTokens and maxTokens.
+   */
   readonly generatedIds: ArrayLike<number>
   readonly sampling: EngineSampling
   /** 0 first. */
@@ -73,7 +77,10 @@ export class Engine extends Context.Service<
     readonly info: EngineInfo
     /** null: taken. Never blocks. */
     readonly submit: (sequence: EngineSequence) => SubmitRefusal | null
-    /** Idempotent; unknown handles are ignored. An entry with finish "cancelled" follows if it was live. */
+    /**
+     * Idempotent; unknown handles are ignored. If it was live, an entry with finish "cancelled"
+     * follows.
+     */
     readonly cancel: (sequence: number) => void
     /** Called once a step, with all of the step's outputs; valid only during the call. */
     readonly onStep: (listener: (step: StepOutput) => void) => void

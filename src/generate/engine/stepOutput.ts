@@ -44,3 +44,81 @@ export interface StepOutput {
   readonly durationUs: number
   readonly entries: ReadonlyArray<StepEntry>
 }
+
+const finishes: ReadonlyArray<StepFinish | null> = [null, "stop", "length", "cancelled", "failed"]
+
+/** Reads one packed step. Both writers are ours, so it trusts all of the layout but its version. */
+export const readStep = (words: Uint32Array): StepOutput => {
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length)
+  const cursor: Cursor = { words, floats, at: 0 }
+  const version = next(cursor)
+  if (version !== stepLayoutVersion) throw new Error(`step layout ${version}: rebuild the addon`)
+  const stepLow = next(cursor)
+  const step = next(cursor) * 2 ** 32 + stepLow
+  const entryCount = next(cursor)
+  const output = {
+    step,
+    batchTokens: next(cursor),
+    batchSequences: next(cursor),
+    running: next(cursor),
+    waiting: next(cursor),
+    preempted: next(cursor),
+    blocksFree: next(cursor),
+    blocks: next(cursor),
+    durationUs: next(cursor),
+    entries: new Array<StepEntry>(entryCount),
+  }
+  for (let i = 0; i < entryCount; i++) output.entries[i] = readEntry(cursor)
+  return output
+}
+
+interface Cursor {
+  readonly words: Uint32Array
+  readonly floats: Float32Array
+  at: number
+}
+
+const next = (cursor: Cursor): number => {
+  const word = cursor.words[cursor.at++]
+  if (word === undefined) throw new Error("step output ends early")
+  return word
+}
+
+const readEntry = (cursor: Cursor): StepEntry => {
+  const sequence = next(cursor)
+  const finish = finishes[next(cursor)] ?? null
+  const stop = next(cursor)
+  const position = next(cursor)
+  const count = next(cursor)
+  const cachedTokens = next(cursor)
+  const flags = next(cursor)
+  const ids = new Array<number>(count)
+  for (let i = 0; i < count; i++) ids[i] = next(cursor)
+  return {
+    sequence,
+    finish,
+    stopToken: stop === 0 ? null : stop - 1,
+    position,
+    ids,
+    cachedTokens,
+    logprobs: flags & 1 ? readLogprobs(cursor, count) : null,
+    promptLogprobs: flags & 2 ? readLogprobs(cursor, next(cursor)) : null,
+  }
+}
+
+const readLogprobs = (cursor: Cursor, count: number): ReadonlyArray<TokenLogprob> => {
+  const scores = new Array<TokenLogprob>(count)
+  for (let i = 0; i < count; i++) {
+    const logprob = nextFloat(cursor)
+    const top = new Array<TokenLogprob["top"][number]>(next(cursor))
+    for (let k = 0; k < top.length; k++) top[k] = { id: next(cursor), logprob: nextFloat(cursor) }
+    scores[i] = { logprob, top }
+  }
+  return scores
+}
+
+const nextFloat = (cursor: Cursor): number => {
+  const value = cursor.floats[cursor.at++]
+  if (value === undefined) throw new Error("step output ends early")
+  return value
+}
