@@ -1,6 +1,15 @@
-// Every metric that Sluice exports, by the seed's names, on one prom-client registry. Stages record
+// Every metric that Sluice exports, by the names of names.ts, on one prom-client registry. Stages record
 // through these methods; none touches the registry.
 import { Context } from "effect"
+import type { MetricName, metricSpecs } from "./names.ts"
+
+type NameOf<Kind> = {
+  [Name in MetricName]: (typeof metricSpecs)[Name]["kind"] extends Kind ? Name : never
+}[MetricName]
+
+export type GaugeName = NameOf<"gauge">
+export type CounterName = NameOf<"counter">
+export type HistogramName = NameOf<"histogram">
 
 export interface RequestSample {
   readonly model: string
@@ -21,8 +30,16 @@ export class Metrics extends Context.Service<
     readonly queueDepth: (model: string, depth: number) => void
     readonly tokensPerSecond: (model: string, rate: number) => void
     /** Sets a gauge that a stage owns by its full metric name, declared in telemetry/names.ts. */
-    readonly gauge: (name: string, labels: Readonly<Record<string, string>>, value: number) => void
-    readonly count: (name: string, labels: Readonly<Record<string, string>>, by: number) => void
+    readonly gauge: (
+      name: GaugeName,
+      labels: Readonly<Record<string, string>>,
+      value: number,
+    ) => void
+    readonly count: (
+      name: CounterName,
+      labels: Readonly<Record<string, string>>,
+      by: number,
+    ) => void
     /** The exposition in Prometheus text format. */
     readonly exposition: () => Promise<string>
   }

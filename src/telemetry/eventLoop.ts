@@ -1,0 +1,33 @@
+// How long the event loop makes others wait, from Node's own histogram: the first number to look at
+// when tokens stutter.
+import { monitorEventLoopDelay } from "node:perf_hooks"
+import { Effect, Layer, Schedule } from "effect"
+import { Metrics } from "./Metrics.ts"
+
+const everyMs = 5000
+const resolutionMs = 10
+const nanosecondsPerSecond = 1e9
+
+export const layerEventLoop: Layer.Layer<never, never, Metrics> = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const metrics = yield* Metrics
+    const delay = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const histogram = monitorEventLoopDelay({ resolution: resolutionMs })
+        histogram.enable()
+        return histogram
+      }),
+      (histogram) => Effect.sync(() => histogram.disable()),
+    )
+    const record = Effect.sync(() => {
+      for (const quantile of [0.5, 0.99, 1]) {
+        // The histogram measures whole timer periods: the delay is what exceeds the resolution.
+        const seconds = delay.percentile(quantile * 100) / nanosecondsPerSecond
+        const late = Math.max(0, seconds - resolutionMs / 1000)
+        metrics.gauge("sluice_event_loop_delay_seconds", { quantile: String(quantile) }, late)
+      }
+      delay.reset()
+    })
+    yield* record.pipe(Effect.repeat(Schedule.spaced(everyMs)), Effect.forkScoped)
+  }),
+)

@@ -1,0 +1,135 @@
+// Every metric's name, kind, labels and sentence. The first block is public and its names never change
+// (boards and alerts are built on them); what a name is not in this table, nobody can record.
+
+export interface MetricSpec {
+  readonly kind: "counter" | "gauge" | "histogram"
+  readonly help: string
+  readonly labels: ReadonlyArray<string>
+  /** Upper bounds of a histogram. */
+  readonly buckets?: ReadonlyArray<number>
+}
+
+const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+const fineSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const powersOfTwo = (last: number) => Array.from({ length: last + 1 }, (_, power) => 2 ** power)
+
+export const metricSpecs = {
+  llm_requests_total: { kind: "counter", help: "Total requests.", labels: ["model", "status"] },
+  llm_request_duration_seconds: {
+    kind: "histogram",
+    help: "Request duration, from acceptance to the end.",
+    labels: ["model"],
+    buckets: seconds,
+  },
+  llm_request_tokens: {
+    kind: "histogram",
+    help: "Tokens per request; type is prompt or completion.",
+    labels: ["model", "type"],
+    buckets: powersOfTwo(17),
+  },
+  // Recorded only by an engine on a GPU: absent elsewhere, never zero.
+  llm_gpu_utilization_percent: { kind: "gauge", help: "GPU utilization.", labels: ["gpu_id"] },
+  llm_gpu_memory_used_bytes: { kind: "gauge", help: "GPU memory used.", labels: ["gpu_id"] },
+  llm_queue_depth: {
+    kind: "gauge",
+    help: "Requests accepted and not yet in a batch.",
+    labels: ["model"],
+  },
+  llm_batch_size: {
+    kind: "histogram",
+    help: "Sequences in one engine step.",
+    labels: ["model"],
+    buckets: powersOfTwo(10),
+  },
+  llm_ttft_seconds: {
+    kind: "histogram",
+    help: "Time from acceptance to the first token.",
+    labels: ["model"],
+    buckets: fineSeconds,
+  },
+  llm_throughput_tokens_per_sec: {
+    kind: "gauge",
+    help: "Tokens generated per second, lately.",
+    labels: ["model"],
+  },
+
+  llm_inter_token_seconds: {
+    kind: "histogram",
+    help: "Time between two tokens of one choice.",
+    labels: ["model"],
+    buckets: fineSeconds,
+  },
+  sluice_refusals_total: {
+    kind: "counter",
+    help: "Requests that were not accepted, by error code.",
+    labels: ["model", "code"],
+  },
+  sluice_step_seconds: {
+    kind: "histogram",
+    help: "Duration of one engine step.",
+    labels: ["model"],
+    buckets: fineSeconds,
+  },
+  sluice_step_tokens: {
+    kind: "histogram",
+    help: "Tokens computed in one engine step.",
+    labels: ["model"],
+    buckets: powersOfTwo(13),
+  },
+  sluice_sequences_running: {
+    kind: "gauge",
+    help: "Sequences that the engine runs.",
+    labels: ["model"],
+  },
+  sluice_sequences_waiting: {
+    kind: "gauge",
+    help: "Sequences that wait in the engine.",
+    labels: ["model"],
+  },
+  sluice_kv_blocks: { kind: "gauge", help: "KV blocks of the engine.", labels: ["model"] },
+  sluice_kv_blocks_free: { kind: "gauge", help: "KV blocks not in use.", labels: ["model"] },
+  sluice_preemptions_total: {
+    kind: "counter",
+    help: "Sequences preempted for want of KV blocks.",
+    labels: ["model"],
+  },
+  sluice_prefix_hit_tokens_total: {
+    kind: "counter",
+    help: "Prompt tokens served from the prefix cache.",
+    labels: ["model"],
+  },
+  sluice_prompt_tokens_total: {
+    kind: "counter",
+    help: "Prompt tokens admitted by the engine.",
+    labels: ["model"],
+  },
+  sluice_adoptions_total: {
+    kind: "counter",
+    help: "Requests continued after another attempt.",
+    labels: ["model"],
+  },
+  sluice_dead_letters_total: {
+    kind: "counter",
+    help: "Requests given up after too many attempts.",
+    labels: ["model"],
+  },
+  sluice_subscribers: { kind: "gauge", help: "Clients that follow a request here.", labels: [] },
+  sluice_streams_paused: {
+    kind: "gauge",
+    help: "Streams that wait for a slow client.",
+    labels: [],
+  },
+  sluice_connections: { kind: "gauge", help: "Open connections.", labels: ["kind"] },
+  sluice_outstanding_tokens: {
+    kind: "gauge",
+    help: "Tokens promised to accepted requests and not yet generated.",
+    labels: ["model"],
+  },
+  sluice_event_loop_delay_seconds: {
+    kind: "gauge",
+    help: "Delay of the event loop since the last reading.",
+    labels: ["quantile"],
+  },
+} as const satisfies Readonly<Record<string, MetricSpec>>
+
+export type MetricName = keyof typeof metricSpecs
