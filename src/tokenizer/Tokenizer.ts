@@ -4,16 +4,18 @@ import { Context, type Effect, Schema } from "effect"
 
 export class TokenizerError extends Schema.TaggedError<TokenizerError>()("TokenizerError", {
   /**
-   * busy: too many long texts wait for the encoding thread; it may be tried again. notEncodable: this
-   * text broke the encoder. The first two are the model folder's, found at start.
+   * unsupported, damaged: the model folder's, found at start. tooLong: so many characters that no
+   * encoding of them can fit the model's context. notEncodable: this text broke the encoder. busy: too
+   * many long texts wait for the encoding thread; it may be tried again.
    */
   reason: Schema.Literals([
     "unsupported",
     "damaged",
     "noChatTemplate",
     "templateFailed",
-    "busy",
+    "tooLong",
     "notEncodable",
+    "busy",
   ]),
   message: Schema.String,
 }) {}

@@ -6,10 +6,11 @@ import { Effect, type Scope } from "effect"
 import { type Encode, makeEncode, type Wrapping } from "./encode.ts"
 import type { ThreadAnswer, ThreadData, ThreadRequest } from "./encodeThread.ts"
 import { damaged, type ModelFolder, specialText } from "./modelFolder.ts"
+import { textUnitsMax } from "./textLimit.ts"
 import { TokenizerError, type TokenizerModel } from "./Tokenizer.ts"
 
-/** UTF-16 units; at 0.5 us a unit a text of this length holds the event loop for 4 ms. */
-export const inlineUnitsMax = 8_192
+/** UTF-16 units; at 0.5 us a unit a text of this length holds the event loop for 2 ms. */
+const inlineUnitsMax = 4_096
 const waitingTextsMax = 64
 /** Units of all texts that wait together. */
 const waitingUnitsMax = 32 * 1024 * 1024
@@ -20,7 +21,7 @@ export interface EncoderLimits {
   readonly waitingUnitsMax: number
 }
 
-export const encoderLimits: EncoderLimits = { inlineUnitsMax, waitingTextsMax, waitingUnitsMax }
+const encoderLimits: EncoderLimits = { inlineUnitsMax, waitingTextsMax, waitingUnitsMax }
 
 export type EncodeText = (
   text: string,
@@ -55,6 +56,14 @@ interface Waiting {
 }
 
 const busy = (message: string) => new TokenizerError({ reason: "busy", message })
+
+const tooLong = (units: number, unitsMax: number) =>
+  new TokenizerError({
+    reason: "tooLong",
+    message:
+      `The text has ${units} characters; no text over ${unitsMax} characters can fit this model's ` +
+      "context",
+  })
 
 const notEncodable = () =>
   new TokenizerError({
@@ -144,8 +153,10 @@ export const makeEncoder = Effect.fn("Tokenizer.makeEncoder")(function* (
     Effect.sync(() => new EncodingThread({ folder: folder.path, wrapping }, limits)),
     (thread) => Effect.promise(() => thread.close()),
   )
-  return (text, addSpecialTokens) =>
-    text.length <= limits.inlineUnitsMax
-      ? encodeHere(encode, text, addSpecialTokens)
-      : Effect.callback((resume) => thread.ask({ text, addSpecialTokens }, resume))
+  const unitsMax = textUnitsMax(folder)
+  return (text, addSpecialTokens) => {
+    if (text.length <= limits.inlineUnitsMax) return encodeHere(encode, text, addSpecialTokens)
+    if (text.length > unitsMax) return Effect.fail(tooLong(text.length, unitsMax))
+    return Effect.callback((resume) => thread.ask({ text, addSpecialTokens }, resume))
+  }
 })
