@@ -1,0 +1,82 @@
+// The tiers of `npm test`, in the order in which they run: cheap and telling first. A tier is one or more
+// commands; `skip` says why this machine cannot run it.
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import { answers, root } from "./house.mjs"
+
+const bin = (name) => join(root, "node_modules", ".bin", name)
+const vitest = join(root, "node_modules", "vitest", "vitest.mjs")
+const ops = (name) => join(root, "ops", "setup", name)
+
+const tests = (name, what, minutesMax, extra = {}) => ({
+  name,
+  what,
+  minutesMax,
+  steps: (node) => [
+    { name, kind: "vitest", command: node, args: [vitest, "run", `test/${name}/`] },
+  ],
+  ...extra,
+})
+
+const make = (mode, ...rest) => ["-C", "test/native", `MODE=${mode}`, "-j2", ...rest]
+
+const build = (mode) => join("native", "build", `test-${mode}`)
+
+const hasMakeAndCompiler = () =>
+  answers("make", ["--version"]) !== null && answers("g++", ["--version"]) !== null
+
+const fuzzSeconds = 10
+
+export const tiers = [
+  {
+    name: "check",
+    what: "types, lint, format, and the rules of test/tidy.test.ts",
+    minutesMax: 5,
+    steps: (node) => [
+      { name: "types", kind: "exit", command: bin("tsc"), args: ["--noEmit", "-p", "."] },
+      { name: "lint", kind: "exit", command: bin("oxlint"), args: ["--deny-warnings"] },
+      {
+        name: "format",
+        kind: "exit",
+        command: bin("prettier"),
+        args: ["--check", "--log-level", "warn", "."],
+      },
+      { name: "native format", kind: "exit", command: node, args: [ops("clangFormat.mjs")] },
+      {
+        name: "tidy",
+        kind: "vitest",
+        command: node,
+        args: [vitest, "run", "test/tidy.test.ts"],
+      },
+    ],
+  },
+  {
+    name: "native",
+    what: "C++ tests, plain and under the address and undefined-behaviour sanitizers, and fuzzing",
+    minutesMax: 20,
+    skip: () => (hasMakeAndCompiler() ? null : "it needs make and g++"),
+    steps: () =>
+      ["release", "asan"].flatMap((mode) => [
+        { name: `${mode} build`, kind: "exit", command: "make", args: make(mode, "all") },
+        { name: `${mode} tests`, kind: "native", command: join(build(mode), "native_test") },
+        ...(mode === "asan" && existsSync(join(root, "test", "native", "fuzz_main.cc"))
+          ? [
+              {
+                name: "fuzz",
+                kind: "exit",
+                command: join(build(mode), "fuzz"),
+                args: [String(fuzzSeconds)],
+              },
+            ]
+          : []),
+      ]),
+  },
+  tests("unit", "one decision at a time", 5),
+  tests("contract", "one suite over every adapter of a port", 5),
+  tests("binding", "the addon as JavaScript sees it", 5),
+  tests("golden", "ids, templates and bytes that must never change", 10),
+  tests("pipeline", "stages together in one process", 10),
+  tests("conformance", "clients of others, unmodified, against a running server", 10),
+  tests("fault", "kill -9 and other accidents", 15),
+  tests("pack", "the published package, installed in an empty folder", 10),
+]
