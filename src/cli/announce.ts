@@ -1,0 +1,54 @@
+// What `sluice serve` and its parts print once they are ready: where they are, a line to paste, what the
+// model is, and how to serve another.
+import { relative } from "node:path"
+import type { ConfigShape } from "../config/Config.ts"
+import { bundledModel } from "../config/packageRoot.ts"
+import type { ProcessKind } from "./commands.ts"
+
+export interface Ready {
+  readonly kind: ProcessKind
+  readonly config: ConfigShape
+  /** null: it listens nowhere. */
+  readonly url: string | null
+  /** Of the engine: "cpu (avx2, 2 threads), bfloat16"; null where there is none. */
+  readonly device: string | null
+  readonly startMs: number
+}
+
+const here = (path: string): string => {
+  const near = relative(process.cwd(), path)
+  return near === "" || near.startsWith("..") ? path : `./${near}`
+}
+
+const curl = (url: string, config: ConfigShape): string => {
+  const body = JSON.stringify({
+    model: config.servedModelName,
+    prompt: "Once upon a time",
+    max_tokens: 120,
+    stream: true,
+  })
+  // The shell's quotes: a name with a quote in it would end them.
+  const quoted = body.replaceAll("'", `'\\''`)
+  const key = config.apiKeys.length > 0 ? ` -H "authorization: Bearer $SLUICE_KEY"` : ""
+  return `curl -N ${url}/v1/completions -H 'content-type: application/json'${key} -d '${quoted}'`
+}
+
+const aboutModel = ({ kind, config, device }: Ready): ReadonlyArray<string> => {
+  const runs = device === null ? "" : ` on ${device}`
+  if (kind !== "serve" || config.model !== bundledModel || config.engine !== "native") {
+    return [`  model  ${config.servedModelName}${runs}`]
+  }
+  return [
+    `  model  ${config.servedModelName}${runs}: the small story model that ships with Sluice. It tells`,
+    "         children's tales in simple English; it knows nothing else. To serve a real one:",
+    "           hf download HuggingFaceTB/SmolLM2-135M-Instruct --local-dir smollm2",
+    "           npm start -- --model ./smollm2",
+  ]
+}
+
+export const announcement = (ready: Ready): string => {
+  const { kind, config, url, startMs } = ready
+  const head = `sluice ${kind} is ready${url === null ? "" : ` on ${url}`} (${Math.round(startMs)} ms)`
+  const paste = url !== null && kind !== "relay" ? ["", `  ${curl(url, config)}`] : []
+  return [head, ...paste, "", ...aboutModel(ready), `  data   ${here(config.data)}`, ""].join("\n")
+}

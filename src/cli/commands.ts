@@ -1,0 +1,90 @@
+// Every command of `sluice`: what it is for and which settings it heeds. Help, argument errors and the
+// entry point read this table.
+
+export type ProcessKind = "serve" | "gateway" | "worker" | "relay"
+
+export interface Command {
+  readonly name: string
+  readonly summary: string
+  readonly about: ReadonlyArray<string>
+  /** First parts of the keys of the settings it heeds. */
+  readonly settings: ReadonlyArray<string>
+  readonly examples: ReadonlyArray<readonly [command: string, what: string]>
+}
+
+const model = ["model", "servedModelName", "modelVersion"]
+const listen = ["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"]
+const log = ["data", "log", "logLevel"]
+const engine = ["dtype", "engine", "worker", "scripted"]
+const all = [...model, ...listen, ...log, ...engine]
+
+export const processes: Readonly<Record<ProcessKind, Command>> = {
+  serve: {
+    name: "serve",
+    summary: "gateway, worker and relay in one process",
+    about: [
+      "Serves the API on one address, runs the model in the same process, and keeps the log in a",
+      "data folder. This is all that one machine needs.",
+    ],
+    settings: all,
+    examples: [
+      ["sluice serve", "the bundled story model on http://127.0.0.1:8000"],
+      ["sluice serve --model ./SmolLM2-135M-Instruct", "any Hugging Face folder of a known family"],
+      ["sluice serve --port 9000 --data /var/lib/sluice", "another port, another data folder"],
+    ],
+  },
+  gateway: {
+    name: "gateway",
+    summary: "the API without a model: accepts, streams back, runs nothing",
+    about: [
+      "Takes requests into the log of a data folder and streams back what workers on the same folder",
+      "generate. Several gateways may share one folder.",
+    ],
+    settings: [...model, ...listen, ...log],
+    examples: [
+      ["sluice gateway --port 8001 --data ./data", "beside a `sluice worker --data ./data`"],
+    ],
+  },
+  worker: {
+    name: "worker",
+    summary: "the model without an API: takes requests from the log",
+    about: [
+      "Takes requests from the log of a data folder, runs the model, and appends the tokens to the",
+      "log. Several workers share the requests; what one leaves half done, another continues.",
+    ],
+    settings: [...model, ...log, ...engine],
+    examples: [["sluice worker --data ./data", "beside a `sluice gateway --data ./data`"]],
+  },
+  relay: {
+    name: "relay",
+    summary: "resumes streams: the API of /v1/requests only",
+    about: [
+      "Serves what is already in the log: the state of a request and its events from any cursor. It",
+      "accepts no new request.",
+    ],
+    settings: [...model, ...listen, ...log],
+    examples: [["sluice relay --port 8002 --data ./data", "beside any other process on ./data"]],
+  },
+}
+
+const config: Command = {
+  name: "config",
+  summary: "prints every setting in force and where it came from",
+  about: [
+    "Reads sluice.yaml, SLUICE_* variables and flags as `serve` would, and prints the outcome.",
+  ],
+  settings: all,
+  examples: [["sluice config --port 9000", "shows port from --port, the rest as it is"]],
+}
+
+const doctor: Command = {
+  name: "doctor",
+  summary: "looks for what would keep Sluice from serving here",
+  about: ["Checks Node, the native engine, the model folder, the data folder and the port."],
+  settings: all,
+  examples: [["sluice doctor --model ./my-model", "would this model be served?"]],
+}
+
+export const commands: ReadonlyArray<Command> = [...Object.values(processes), config, doctor]
+
+export const isProcess = (name: string): name is ProcessKind => Object.hasOwn(processes, name)

@@ -1,0 +1,90 @@
+// The texts of `sluice --help` and of each command's help, made from the tables of commands and settings
+// so that they are complete by construction.
+import { flagOf, type Setting, variableOf } from "../config/setting.ts"
+import { settingsOf } from "./args.ts"
+import { type Command, commands } from "./commands.ts"
+
+const indent = "  "
+const width = 26
+
+export const generalHelp = (version: string): string =>
+  [
+    `sluice ${version}: an LLM inference server that never loses a token`,
+    "",
+    "Usage: sluice <command> [flags]",
+    "",
+    "Commands:",
+    ...commands.map(({ name, summary }) => `${indent}${name.padEnd(10)}${summary}`),
+    "",
+    "Flags:",
+    `${indent}--help, -h   this text; sluice <command> --help: the command's flags`,
+    `${indent}--version    the version`,
+    "",
+    "Settings come from sluice.yaml, then SLUICE_* variables, then flags; later ones win.",
+    "`sluice config` prints what is in force and where it came from.",
+    "",
+    "Start with:  sluice serve",
+  ].join("\n")
+
+const groups: ReadonlyArray<readonly [prefix: string, title: string]> = [
+  ["", "Flags:"],
+  ["limits.", "Limits of what a client may ask:"],
+  ["rate.", "How often a client may ask:"],
+  ["heartbeat.", "Idle streams:"],
+  ["log.", "The log:"],
+  ["worker.", "The worker and its engine:"],
+  ["scripted.", "The scripted engine:"],
+]
+
+const inGroup = (prefix: string) => (setting: Setting<unknown>) =>
+  prefix === "" ? !setting.key.includes(".") : setting.key.startsWith(prefix)
+
+const shownDefault = (setting: Setting<unknown>): string => {
+  const { fallback } = setting
+  if (fallback === "" || (Array.isArray(fallback) && fallback.length === 0)) return ""
+  if (setting.key === "model") return " Default: the bundled story model."
+  return ` Default: ${String(fallback)}.`
+}
+
+const flagLines = (setting: Setting<unknown>): ReadonlyArray<string> => {
+  const head = setting.secret ? variableOf(setting.key) : `--${flagOf(setting.key)}`
+  const from = setting.secret
+    ? "Only from the file or the variable."
+    : `Variable: ${variableOf(setting.key)}.`
+  const text = `${setting.about}${shownDefault(setting)}`
+  const first = head.length < width ? [`${indent}${head.padEnd(width)}${text}`] : []
+  const blank = indent + " ".repeat(width)
+  return [
+    ...(first.length > 0 ? first : [`${indent}${head}`, `${blank}${text}`]),
+    `${blank}${from} ${capital(setting.expects)}.`,
+  ]
+}
+
+const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
+
+export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown>>): string => {
+  const settings = settingsOf(command, all)
+  const sections = groups.flatMap(([prefix, title]) => {
+    const members = settings.filter(inGroup(prefix))
+    return members.length === 0 ? [] : ["", title, ...members.flatMap(flagLines)]
+  })
+  return [
+    `sluice ${command.name}: ${command.summary}`,
+    "",
+    ...command.about,
+    "",
+    `Usage: sluice ${command.name} [flags]`,
+    ...sections,
+    "",
+    "Everywhere:",
+    `${indent}${"--config".padEnd(width)}A settings file; ./sluice.yaml is read where it exists.`,
+    `${indent}${" ".repeat(width)}Variable: SLUICE_CONFIG. Keys as in \`sluice config\`.`,
+    `${indent}${"--help, -h".padEnd(width)}This text.`,
+    "",
+    "Examples:",
+    ...command.examples.flatMap(([line, what]) => [
+      `${indent}${line}`,
+      `${indent}${indent}${what}`,
+    ]),
+  ].join("\n")
+}

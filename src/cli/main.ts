@@ -1,0 +1,74 @@
+// Where every `sluice` command begins: finds the command, and loads only what it needs. Exit codes: 0
+// done, 1 it cannot be done, 2 the command line or the configuration is wrong, 130 asked twice to stop.
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { packageRoot } from "../config/packageRoot.ts"
+import { didYouMean } from "../config/suggest.ts"
+import { type Command, commands, isProcess } from "./commands.ts"
+
+const out = (text: string) => process.stdout.write(`${text}\n`)
+const err = (text: string) => process.stderr.write(`${text}\n`)
+
+const version = (): string => {
+  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8"))
+  return typeof manifest === "object" && manifest !== null && "version" in manifest
+    ? String(manifest.version)
+    : "unknown"
+}
+
+const unknownCommand = (given: string): number => {
+  const names = commands.map(({ name }) => name)
+  err(`sluice: unknown command "${given}"${didYouMean(given, names)}`)
+  err(`Commands: ${names.join(", ")}. More: sluice --help`)
+  return 2
+}
+
+const runCommand = async (command: Command, args: ReadonlyArray<string>): Promise<number> => {
+  const { allSettings } = await import("../config/settings.ts")
+  const { parseArgs } = await import("./args.ts")
+  const parsed = parseArgs(command, args, allSettings)
+  if (!parsed.ok) {
+    err(parsed.message)
+    return 2
+  }
+  const { help, file, flags } = parsed.value
+  if (help) {
+    const { commandHelp } = await import("./help.ts")
+    out(commandHelp(command, allSettings))
+    return 0
+  }
+  const { load } = await import("./loadSettings.ts")
+  const loaded = await load({ file, flags, variables: process.env, folder: process.cwd() })
+  if (typeof loaded === "string") {
+    err(loaded)
+    return 2
+  }
+  if (isProcess(command.name)) {
+    const { runProcess } = await import("./runProcess.ts")
+    return runProcess(command.name, loaded.config)
+  }
+  if (command.name === "doctor") {
+    const { doctor } = await import("./doctor.ts")
+    return doctor(loaded.config, out)
+  }
+  const { printConfig } = await import("./printConfig.ts")
+  out(printConfig(loaded))
+  return 0
+}
+
+const main = async (args: ReadonlyArray<string>): Promise<number> => {
+  const [first = "--help", ...rest] = args
+  if (first === "--version" || first === "-v") {
+    out(version())
+    return 0
+  }
+  if (first === "--help" || first === "-h" || first === "help") {
+    const { generalHelp } = await import("./help.ts")
+    out(generalHelp(version()))
+    return 0
+  }
+  const command = commands.find(({ name }) => name === first)
+  return command === undefined ? unknownCommand(first) : runCommand(command, rest)
+}
+
+process.exit(await main(process.argv.slice(2)))

@@ -1,0 +1,42 @@
+// `sluice config`: every setting in force, in the form of sluice.yaml, each with where it came from.
+// Keys of clients are counted, never shown.
+import { Predicate } from "effect"
+import type { Loaded } from "../config/load.ts"
+import type { Setting } from "../config/setting.ts"
+import { allSettings } from "../config/settings.ts"
+
+const valueAt = (config: unknown, key: string): unknown =>
+  key
+    .split(".")
+    .reduce<unknown>(
+      (value, part) => (Predicate.hasProperty(value, part) ? value[part] : undefined),
+      config,
+    )
+
+const shown = (setting: Setting<unknown>, value: unknown): string => {
+  if (setting.secret) return Array.isArray(value) ? `# ${value.length} configured` : "# configured"
+  return JSON.stringify(value)
+}
+
+const column = 44
+
+export const printConfig = ({ config, sources }: Loaded): string => {
+  const lines: Array<string> = []
+  let section = ""
+  // Settings without a section first: in YAML a section's name ends what stood before it.
+  const ordered = [
+    ...allSettings.filter(({ key }) => !key.includes(".")),
+    ...allSettings.filter(({ key }) => key.includes(".")),
+  ]
+  for (const setting of ordered) {
+    const parts = setting.key.split(".")
+    const leaf = parts.at(-1) ?? setting.key
+    if (parts.length > 1 && parts[0] !== section) {
+      section = parts[0] ?? ""
+      lines.push(`${section}:`)
+    }
+    const text = `${parts.length > 1 ? "  " : ""}${leaf}: ${shown(setting, valueAt(config, setting.key))}`
+    lines.push(`${text.padEnd(column)} # ${sources.get(setting.key) ?? "default"}`)
+  }
+  return lines.join("\n")
+}
