@@ -17,6 +17,8 @@ export interface TokenEvent {
   readonly id: number
   readonly text: string
   readonly logprob: TokenLogprob | null
+  /** At position 0 where prompts were scored: by prompt, of its tokens 1..; null elsewhere. */
+  readonly promptLogprobs: ReadonlyArray<ReadonlyArray<TokenLogprob> | null> | null
   /** Set on the choice's last token. */
   readonly finish: FinishReason | null
   readonly stopReason: string | null
@@ -99,6 +101,10 @@ const choiceAt = (state: RequestState, index: number): ChoiceState | null => {
   return state.choices[index] ?? null
 }
 
+/** A copy: the state goes on changing after its events are given away. */
+const scoredPrompts = (state: RequestState): TokenEvent["promptLogprobs"] =>
+  state.promptLogprobs.length === 0 ? null : state.promptLogprobs.slice()
+
 /** Positions already held are dropped, the rest appended; a gap is never applied. */
 const applyTokens = (state: RequestState, entry: TokensGenerated): ReadonlyArray<RequestEvent> => {
   const choice = choiceAt(state, entry.choice)
@@ -124,6 +130,7 @@ const applyTokens = (state: RequestState, entry: TokensGenerated): ReadonlyArray
       id,
       text,
       logprob,
+      promptLogprobs: position === 0 ? scoredPrompts(state) : null,
       finish: last ? entry.finish : null,
       stopReason: last ? entry.stopReason : null,
     })
