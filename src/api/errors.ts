@@ -36,6 +36,7 @@ const apiRows = {
   bodyTimeout: { status: 408, type: invalid, code: "request_timeout", retry: false },
   tooLarge: { status: 413, type: invalid, code: "request_too_large" },
   encodingUnsupported: { status: 415, type: invalid, code: "unsupported_content_encoding" },
+  mediaUnsupported: { status: 415, type: invalid, code: "unsupported_media_type" },
   upgradeRequired: { status: 426, type: invalid, code: "upgrade_required" },
   rateLimited: { status: 429, type: "rate_limit_error", code: "rate_limit_exceeded" },
   tooManyRequests: { status: 429, type: "rate_limit_error", code: "too_many_requests" },
@@ -65,6 +66,8 @@ const relayRows: Record<RelayError["reason"], Row> = {
 
 const tokenizerRows: Record<TokenizerError["reason"], Row> = {
   busy: { status: 503, type: overloaded, code: "tokenizer_busy" },
+  tooLong: { status: 400, type: invalid, code: "context_length_exceeded" },
+  notEncodable: { status: 400, type: invalid, code: "text_not_encodable" },
   noChatTemplate: { status: 400, type: invalid, code: "no_chat_template" },
   templateFailed: { status: 400, type: invalid, code: "chat_template_failed" },
   unsupported: { status: 500, type: server, code: "tokenizer_unsupported", retry: false },

@@ -1,0 +1,45 @@
+// Whose request it is. With keys configured every caller needs one; keys are compared as digests in
+// constant time, so that neither a key's beginning nor its length can be found by timing. Without keys
+// all callers are one tenant, named "".
+import { createHash, timingSafeEqual } from "node:crypto"
+import type { IncomingHttpHeaders } from "node:http"
+import { Effect } from "effect"
+import type { ConfigShape } from "../config/Config.ts"
+import { apiError, type ApiError } from "./errors.ts"
+import type { Rate } from "./RateLimit.ts"
+
+export interface Identity {
+  readonly tenant: string
+  readonly rate: Rate
+}
+
+export type Authenticate = (headers: IncomingHttpHeaders) => Effect.Effect<Identity, ApiError>
+
+const digest = (key: string): Buffer => createHash("sha256").update(key).digest()
+
+const bearerOf = (header: string | undefined): string | null =>
+  /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1] ?? null
+
+const refuse = (message: string) => Effect.fail(apiError("unauthenticated", message))
+
+export const authenticator = (config: ConfigShape): Authenticate => {
+  if (config.apiKeys.length === 0) {
+    const everyone = Effect.succeed({ tenant: "", rate: config.rate })
+    return () => everyone
+  }
+  const known = config.apiKeys.map((key) => ({
+    digest: digest(key.key),
+    identity: { tenant: key.tenant, rate: key },
+  }))
+  return (headers) => {
+    const key = bearerOf(headers.authorization)
+    if (key === null) {
+      return refuse("An API key is needed: send it as Authorization: Bearer <key>.")
+    }
+    const given = digest(key)
+    // Every key is looked at, found or not.
+    let found: Identity | null = null
+    for (const entry of known) if (timingSafeEqual(entry.digest, given)) found = entry.identity
+    return found === null ? refuse("This API key is not known here.") : Effect.succeed(found)
+  }
+}

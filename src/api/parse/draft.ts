@@ -1,0 +1,92 @@
+// What all dialects decide alike on the way to a RequestDraft: is the model served, which tier, how
+// many choices, how the answer is written.
+import { Effect } from "effect"
+import type { Sampling, Tier } from "../../../schemas/types.ts"
+import type { RequestDraft } from "../../enqueue/Enqueue.ts"
+import { apiError, type ApiError } from "../errors.ts"
+import type { ParseContext } from "./context.ts"
+import { wrongValue } from "./decode.ts"
+import type { GenerationBody } from "./fields.ts"
+import type { Prompts } from "./prompt.ts"
+
+const modelCharactersShown = 100
+
+export const unknownModel = (name: string, served: string): ApiError =>
+  apiError(
+    "unknownModel",
+    `The model ${JSON.stringify(name.slice(0, modelCharactersShown))} does not exist; ` +
+      `this server has ${JSON.stringify(served)}.`,
+    { param: "model" },
+  )
+
+export const checkModel = (
+  name: string | undefined,
+  context: ParseContext,
+): Effect.Effect<void, ApiError> =>
+  name === undefined || name === context.model.name
+    ? Effect.void
+    : Effect.fail(unknownModel(name, context.model.name))
+
+/** A named tier wins; otherwise vLLM's number says it: below 0 sooner, above 0 later. */
+export const parseTier = (body: Pick<GenerationBody, "service_tier" | "priority">): Tier => {
+  if (body.service_tier !== undefined && body.service_tier !== "auto") return body.service_tier
+  const priority = body.priority ?? 0
+  return priority < 0 ? "priority" : priority > 0 ? "flex" : "default"
+}
+
+export const checkChoices = (
+  n: number,
+  prompts: number,
+  context: ParseContext,
+): Effect.Effect<void, ApiError> => {
+  const { choicesMax } = context.limits
+  if (n * prompts <= choicesMax) return Effect.void
+  const each = prompts > 1 ? ` with ${prompts} prompts` : ""
+  return Effect.fail(wrongValue("n", `at most ${Math.floor(choicesMax / prompts)}${each}`, n))
+}
+
+export interface DraftParts {
+  readonly dialect: "completions" | "chat" | "stream"
+  readonly prompts: Prompts
+  readonly sampling: Sampling
+  readonly stream: boolean
+  readonly echo: boolean
+  readonly clientId: string | null
+}
+
+export const makeDraft = Effect.fnUntraced(function* (
+  body: GenerationBody,
+  context: ParseContext,
+  parts: DraftParts,
+): Effect.fn.Return<RequestDraft, ApiError> {
+  const { caller, model } = context
+  if (body.stream_options !== undefined && !parts.stream) {
+    const message = "stream_options is only allowed when stream is true."
+    return yield* apiError("invalidValue", message, { param: "stream_options" })
+  }
+  const tier = parseTier(body)
+  return {
+    requestId: caller.requestId,
+    model: model.name,
+    tier,
+    tenant: caller.tenant,
+    dialect: parts.dialect,
+    promptCacheKey: body.prompt_cache_key?.toWellFormed() ?? null,
+    prompts: parts.prompts.ids,
+    n: body.n ?? 1,
+    sampling: parts.sampling,
+    answer: {
+      stream: parts.stream,
+      includeUsage: body.stream_options?.include_usage ?? false,
+      echo: parts.echo,
+      echoTexts: parts.prompts.texts,
+      returnTokenIds: body.return_token_ids ?? false,
+      cancelOnDisconnect: body.cancel_on_disconnect ?? false,
+      serviceTier: body.service_tier === undefined ? null : tier,
+      user: body.user?.toWellFormed() ?? null,
+      clientId: parts.clientId,
+    },
+    traceparent: caller.traceparent,
+    timeoutMs: caller.timeoutMs,
+  }
+})
