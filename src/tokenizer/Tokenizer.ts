@@ -22,7 +22,8 @@ export class TokenizerError extends Schema.TaggedError<TokenizerError>()("Tokeni
 
 export interface ChatMessage {
   readonly role: string
-  readonly content: string
+  /** null beside tool calls */
+  readonly content: string | null
   readonly [field: string]: unknown
 }
 

@@ -63,6 +63,7 @@ export const makeRenderChat = (folder: ModelFolder): RenderChat | null => {
           ...special,
           messages,
           tools,
+          documents: null,
           add_generation_prompt: addGenerationPrompt,
         }),
       catch: failed,

@@ -1,7 +1,6 @@
 // Which of the decoders of tokenizer.json a folder has: byte-level (GPT-2, Llama 3, Qwen) or pieces
 // (sentencepiece-style: Llama 2, Mistral). Others are refused by name, never guessed at.
 import { Effect, Schema } from "effect"
-import { damaged } from "./modelFolder.ts"
 import { TokenizerError } from "./Tokenizer.ts"
 
 export type DecoderKind =
@@ -66,7 +65,6 @@ const keepsSpace = (step: {
 }) => step.prepend_scheme === "never" || step.add_prefix_space === false
 
 export const decoderKind = Effect.fnUntraced(function* (decoder: unknown) {
-  if (decoder === undefined) return yield* damaged("tokenizer.json", "has no decoder")
   const parsed = yield* Schema.decodeUnknownEffect(Decoder)(decoder).pipe(
     Effect.mapError(() => refused(typeName(decoder))),
   )

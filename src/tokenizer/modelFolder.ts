@@ -127,7 +127,7 @@ const decode = <S extends Schema.ConstraintDecoder<unknown>>(
   value: object,
 ) =>
   Schema.decodeUnknownEffect(schema)(value).pipe(
-    Effect.mapError((error) => damaged(name, error.message)),
+    Effect.mapError((error) => damaged(name, error.message.replaceAll(/\s+/g, " "))),
   )
 
 export const readModelFolder = Effect.fn("Tokenizer.readModelFolder")(function* (path: string) {
