@@ -1,0 +1,92 @@
+// When streams write: one timer a process for all of them, not one a stream. A stream that was silent
+// writes its next event at once; what follows within 15 ms goes out together, since a write costs more
+// than a token. Also the slow beat by which idle streams show that they live.
+import { Clock, Context, Effect, Layer } from "effect"
+import { Config } from "../../config/Config.ts"
+
+export interface Paced {
+  /** Writes what came in since the last write; false if nothing did: then it is not called again. */
+  readonly flush: () => boolean
+}
+
+export interface Beating {
+  readonly beat: (nowMs: number) => void
+}
+
+export interface PacerShape {
+  /** Calls `flush` in 15 ms, and every 15 ms until it returns false. */
+  readonly pace: (paced: Paced) => void
+  /** Calls `beat` twice in each heartbeat interval. */
+  readonly join: (beating: Beating) => void
+  readonly leave: (beating: Beating) => void
+  /** ms since the epoch. */
+  readonly now: () => number
+}
+
+const slots = 5
+const slotMs = 3
+
+/** Streams are spread over five slots, so that a thousand of them do not write in one burst. */
+export class FlushWheel {
+  readonly #slots: Array<Array<Paced>> = Array.from({ length: slots }, () => [])
+  #current = 0
+  #count = 0
+  #timer: NodeJS.Timeout | null = null
+
+  pace(paced: Paced): void {
+    this.#slots[this.#current]?.push(paced)
+    this.#count += 1
+    this.#timer ??= setInterval(() => this.#turn(), slotMs)
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+  }
+
+  /** A slot comes round again after all others: 15 ms. What flushed stays in its slot. */
+  #turn(): void {
+    this.#current = (this.#current + 1) % slots
+    const due = this.#slots[this.#current] ?? []
+    if (due.length === 0) return
+    const stay: Array<Paced> = []
+    this.#slots[this.#current] = stay
+    this.#count -= due.length
+    for (const paced of due) {
+      if (!paced.flush()) continue
+      stay.push(paced)
+      this.#count += 1
+    }
+    if (this.#count === 0) this.stop()
+  }
+}
+
+export class Pacer extends Context.Service<Pacer, PacerShape>()("sluice/api/answer/Pacer") {
+  static readonly layer = Layer.effect(
+    Pacer,
+    Effect.gen(function* () {
+      const { heartbeat } = yield* Config
+      const clock = yield* Clock.Clock
+      const now = () => clock.currentTimeMillisUnsafe()
+      const wheel = new FlushWheel()
+      const beating = new Set<Beating>()
+      const beatAll = () => {
+        for (const one of beating) one.beat(now())
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => setInterval(beatAll, Math.max(1, heartbeat.everyMs / 2)).unref()),
+        (timer) =>
+          Effect.sync(() => {
+            clearInterval(timer)
+            wheel.stop()
+          }),
+      )
+      return Pacer.of({
+        pace: (paced) => wheel.pace(paced),
+        join: (one) => void beating.add(one),
+        leave: (one) => void beating.delete(one),
+        now,
+      })
+    }),
+  )
+}

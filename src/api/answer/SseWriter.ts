@@ -1,0 +1,146 @@
+// Writes one stream's frames to its socket: the first at once, later ones together, none while the
+// socket is full. It holds at most one delivery beyond `bytesMax`: `full` says when to stop giving, and
+// `onRoom` when to go on. It knows nothing of requests or dialects.
+import type { ServerResponse } from "node:http"
+import type { ConfigShape } from "../../config/Config.ts"
+import type { ErrorBody } from "../errors.ts"
+import type { Frame } from "./dialect/Projection.ts"
+import type { Exchange } from "./Exchange.ts"
+import type { MakeOutlet, Outlet, OutletHooks } from "./Outlet.ts"
+import type { Paced, PacerShape } from "./Pacer.ts"
+import { sseComment, sseFrame, sseHeaders, sseUnnumbered } from "./sse.ts"
+
+export interface SseWriterOptions {
+  readonly res: ServerResponse
+  readonly requestId: string
+  readonly pacer: PacerShape
+  readonly bytesMax: number
+  /** What keeps an idle stream alive; null: nothing. */
+  readonly heartbeat: string | null
+  readonly hooks: OutletHooks
+}
+
+/** A client that takes no byte for so long is cut off: it can come back with its cursor. */
+export const stalledMsMax = 600_000
+
+export class SseWriter implements Outlet, Paced {
+  readonly #options: SseWriterOptions
+  readonly #res: ServerResponse
+  #pending = ""
+  #paced = false
+  #blocked = false
+  #ended = false
+  #wroteSinceBeat = true
+  #progressAt: number
+
+  /** Sends status and headers now: the client knows its request id before the first token. */
+  constructor(options: SseWriterOptions) {
+    const { res, pacer, requestId } = options
+    this.#options = options
+    this.#res = res
+    this.#progressAt = pacer.now()
+    // A broken connection shows itself by "close"; without a listener "error" would end the process.
+    res.on("error", () => {})
+    if (res.destroyed) {
+      this.#closed()
+      return
+    }
+    res.on("drain", () => this.#drained())
+    res.once("close", () => this.#closed())
+    pacer.join(this)
+    res.writeHead(200, sseHeaders(requestId))
+    res.flushHeaders()
+  }
+
+  get full(): boolean {
+    return this.#blocked || this.#pending.length >= this.#options.bytesMax
+  }
+
+  put(frame: Frame): void {
+    this.#pending += sseFrame(frame)
+  }
+
+  commit(): void {
+    if (this.#paced || this.#blocked || this.#pending === "") return
+    this.#send()
+    this.#paced = true
+    this.#options.pacer.pace(this)
+  }
+
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#res.end(this.#pending)
+    this.#pending = ""
+  }
+
+  fail(body: ErrorBody): void {
+    this.#pending += sseUnnumbered(JSON.stringify(body))
+    this.end()
+  }
+
+  flush(): boolean {
+    this.#paced = !this.#ended && !this.#blocked && this.#pending !== ""
+    if (this.#paced) {
+      const wasFull = this.full
+      this.#send()
+      if (wasFull && !this.full) this.#options.hooks.onRoom()
+    }
+    return this.#paced
+  }
+
+  beat(nowMs: number): void {
+    if (this.#blocked || this.#ended) {
+      if (nowMs - this.#progressAt > stalledMsMax) this.#res.destroy()
+      return
+    }
+    const { heartbeat } = this.#options
+    if (heartbeat !== null && !this.#wroteSinceBeat) this.#blocked = !this.#res.write(heartbeat)
+    this.#wroteSinceBeat = false
+    this.#progressAt = nowMs
+  }
+
+  #send(): void {
+    const text = this.#pending
+    this.#pending = ""
+    this.#wroteSinceBeat = true
+    this.#blocked = !this.#res.write(text)
+  }
+
+  #drained(): void {
+    this.#blocked = false
+    this.#progressAt = this.#options.pacer.now()
+    if (this.#ended) return
+    if (this.#pending !== "") this.#send()
+    if (!this.#blocked) this.#options.hooks.onRoom()
+  }
+
+  #closed(): void {
+    this.#options.pacer.leave(this)
+    const gone = !this.#ended
+    this.#ended = true
+    this.#pending = ""
+    if (gone) this.#options.hooks.onGone()
+  }
+}
+
+/** The outlet of an HTTP exchange. */
+export const sseOutlet =
+  (
+    exchange: Exchange,
+    pacer: PacerShape,
+    config: Pick<ConfigShape, "heartbeat" | "limits">,
+  ): MakeOutlet =>
+  (hooks, requestId, projection) =>
+    new SseWriter({
+      res: exchange.res,
+      requestId,
+      pacer,
+      bytesMax: config.limits.subscriberBytes,
+      heartbeat: heartbeatOf(config.heartbeat.mode, projection.emptyChunk),
+      hooks,
+    })
+
+/** The block that keeps an idle stream alive, by the configured mode. */
+const heartbeatOf = (mode: ConfigShape["heartbeat"]["mode"], emptyChunk: string): string | null =>
+  mode === "comment" ? sseComment : mode === "event" ? sseUnnumbered(emptyChunk) : null

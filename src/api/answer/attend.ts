@@ -1,0 +1,43 @@
+// The order in which a new request gets its answer: subscribe, submit, and only then open the answer,
+// so that no token is missed and no success byte leaves before the request is durable. Also what a
+// client's leaving means: the answer ends, the request goes on unless it asked to be cancelled.
+import { Effect } from "effect"
+import type { RequestAccepted } from "../../../schemas/types.ts"
+import { Enqueue, type RequestDraft } from "../../enqueue/Enqueue.ts"
+import { Relay, type Subscriber, type Subscription } from "../../relay/Relay.ts"
+import type { Failure } from "../errors.ts"
+import type { AnswerEnd } from "./StreamAnswer.ts"
+
+export interface Attending extends Subscriber {
+  readonly attach: (subscription: Subscription) => void
+  readonly ended: Effect.Effect<AnswerEnd, Failure>
+  /** Closes the subscription too. */
+  readonly close: () => void
+}
+
+/**
+ * Succeeds with the answer's end. A submit that has begun is not interrupted: its outcome must be known
+ * to say whether there is a request to cancel.
+ */
+export const attend = Effect.fnUntraced(function* (
+  draft: RequestDraft,
+  answering: Attending,
+  open: (request: RequestAccepted) => void,
+): Effect.fn.Return<AnswerEnd, Failure, Relay | Enqueue> {
+  const relay = yield* Relay
+  const enqueue = yield* Enqueue
+  const left = draft.answer.cancelOnDisconnect
+    ? Effect.ignore(enqueue.cancel(draft.requestId, "disconnect"))
+    : Effect.void
+  return yield* Effect.uninterruptibleMask((restore) => {
+    answering.attach(relay.subscribeNew(draft.requestId, answering))
+    return Effect.gen(function* () {
+      const request = yield* enqueue.submit(draft)
+      relay.remember(request)
+      open(request)
+      const end = yield* restore(answering.ended).pipe(Effect.onInterrupt(() => left))
+      if (end.outcome === "gone") yield* left
+      return end
+    }).pipe(Effect.ensuring(Effect.sync(() => answering.close())))
+  })
+})

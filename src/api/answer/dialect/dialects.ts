@@ -1,0 +1,29 @@
+// Which dialects there are. A request names the one in which it was made; any of them can show its
+// events, so a client may ask to go on in another.
+import { Effect } from "effect"
+import { type ApiError, apiError } from "../../errors.ts"
+import { chatCollector, chatProjection } from "./chat.ts"
+import { completionsCollector, completionsProjection } from "./completions.ts"
+import type { MakeCollector, MakeProjection } from "./Projection.ts"
+import { streamProjection } from "./stream.ts"
+
+const projections: ReadonlyMap<string, MakeProjection> = new Map([
+  ["completions", completionsProjection],
+  ["chat", chatProjection],
+  ["stream", streamProjection],
+])
+
+const shownMax = 40
+
+/** By its name, which a client or a foreign producer may have misspelt. */
+export const dialectOf = (name: string): Effect.Effect<MakeProjection, ApiError> => {
+  const make = projections.get(name)
+  if (make !== undefined) return Effect.succeed(make)
+  const allowed = [...projections.keys()].join(", ")
+  const message = `There is no dialect ${JSON.stringify(name.slice(0, shownMax))}; there are ${allowed}.`
+  return Effect.fail(apiError("invalidValue", message, { param: "dialect" }))
+}
+
+/** A whole answer exists in OpenAI's dialects only: a WebSocket answer is always a stream. */
+export const collectorOf = (dialect: string): MakeCollector =>
+  dialect === "chat" ? chatCollector : completionsCollector

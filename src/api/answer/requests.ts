@@ -1,0 +1,108 @@
+// What a client may do with a request that it made earlier: look at it, read its events from a cursor
+// on, cancel it. A request of another tenant is as unknown as one that never was.
+import { Effect } from "effect"
+import { isRequestId } from "../../../streams/requestId.ts"
+import { Config } from "../../config/Config.ts"
+import { Enqueue } from "../../enqueue/Enqueue.ts"
+import { Relay, RelayError, type RequestView } from "../../relay/Relay.ts"
+import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
+import { apiError, type Failure } from "../errors.ts"
+import { dialectOf } from "./dialect/dialects.ts"
+import type { Exchange } from "./Exchange.ts"
+import { Pacer } from "./Pacer.ts"
+import { requestBody, type RequestBody } from "./requestBody.ts"
+import { sseOutlet } from "./SseWriter.ts"
+import { StreamAnswer } from "./StreamAnswer.ts"
+
+/** GET /v1/requests/{id} */
+export const viewRequest = Effect.fn("Requests.view")(function* (
+  requestId: string,
+  tenant: string,
+) {
+  return requestBody(yield* viewFor(requestId, tenant))
+})
+
+/** DELETE /v1/requests/{id}: acknowledged once durable; again, or after the end, it changes nothing. */
+export const cancelRequest = Effect.fn("Requests.cancel")(function* (
+  requestId: string,
+  tenant: string,
+) {
+  const before = yield* viewFor(requestId, tenant)
+  if (isOver(before)) return requestBody(before)
+  yield* (yield* Enqueue).cancel(requestId, tenant === "" ? "client" : tenant)
+  const after = yield* viewFor(requestId, tenant)
+  const body: RequestBody = requestBody(after)
+  return isOver(after) ? body : { ...body, status: "cancelled" as const }
+})
+
+/**
+ * GET /v1/requests/{id}/events: server-sent events from a cursor on, in the dialect in which the request
+ * was made or in `?dialect=`. 204 when the terminal event was delivered: EventSource then stops.
+ */
+export const requestEvents = Effect.fn("Requests.events")(function* (
+  requestId: string,
+  tenant: string,
+  exchange: Exchange,
+) {
+  const query = new URL(exchange.req.url ?? "/", "http://localhost").searchParams
+  const cursor = yield* cursorOf(exchange.req.headers["last-event-id"], query.get("cursor"))
+  const view = yield* viewFor(requestId, tenant)
+  const makeProjection = yield* dialectOf(query.get("dialect") ?? view.request.dialect)
+  if (isOver(view) && cursor === view.events) {
+    exchange.res.writeHead(204, { "x-request-id": requestId }).end()
+    return
+  }
+  const { model: facts } = yield* Tokenizer
+  const projection = makeProjection(view.request, facts)
+  const pacer = yield* Pacer
+  const makeOutlet = sseOutlet(exchange, pacer, yield* Config)
+  const stream = new StreamAnswer({ makeOutlet, pacer, meter: null })
+  const relay = yield* Relay
+  const from = projection.needsHistory ? 0 : cursor
+  yield* Effect.acquireUseRelease(
+    relay.subscribe(requestId, from, stream),
+    (subscription) => {
+      stream.attach(subscription)
+      stream.open({ request: view.request, projection, cursor })
+      return stream.ended
+    },
+    () => Effect.sync(() => stream.close()),
+  )
+})
+
+export const isOver = (view: RequestView): boolean =>
+  view.state !== "queued" && view.state !== "running"
+
+const unknown = (requestId: string) =>
+  new RelayError({
+    reason: "unknownRequest",
+    message: `There is no request "${requestId.slice(0, 64)}".`,
+  })
+
+/** The view, if the tenant may have it. */
+export const viewFor = Effect.fnUntraced(function* (
+  requestId: string,
+  tenant: string,
+): Effect.fn.Return<RequestView, Failure, Relay | Config> {
+  const config = yield* Config
+  if (!isRequestId(requestId)) return yield* unknown(requestId)
+  const view = yield* (yield* Relay).view(requestId)
+  if (config.apiKeys.length > 0 && view.request.tenant !== tenant) return yield* unknown(requestId)
+  return view
+})
+
+/**
+ * Last-Event-ID wins over the query: EventSource reconnects to the URL it was given, where the first
+ * cursor still stands.
+ */
+export const cursorOf = (
+  lastEventId: string | ReadonlyArray<string> | undefined,
+  query: string | null,
+): Effect.Effect<number, Failure> => {
+  const fromHeader = typeof lastEventId === "string" && lastEventId !== ""
+  const text = fromHeader ? lastEventId : (query ?? "0")
+  const param = fromHeader ? "Last-Event-ID" : "cursor"
+  if (/^\d{1,15}$/.test(text)) return Effect.succeed(Number(text))
+  const message = `${param} must be a whole number from 0 on, as an event's id gave it.`
+  return Effect.fail(apiError("invalidValue", message, { param }))
+}

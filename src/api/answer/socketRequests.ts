@@ -1,0 +1,141 @@
+// What each message of a WebSocket does: start a request, cancel one, go on with one. A message is
+// finished when its request is durable or refused, so messages of one socket take effect in order.
+import { Deferred, Effect } from "effect"
+import { newRequestId } from "../../../streams/requestId.ts"
+import type { RequestDraft } from "../../enqueue/Enqueue.ts"
+import { Relay } from "../../relay/Relay.ts"
+import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
+import { apiError, type Failure } from "../errors.ts"
+import { meterOf } from "./answer.ts"
+import { attend } from "./attend.ts"
+import { streamProjectionAs } from "./dialect/stream.ts"
+import { Pacer } from "./Pacer.ts"
+import { cancelRequest, isOver, viewFor } from "./requests.ts"
+import { type ClientId, parseSocketMessage, type SocketMessage } from "./socketMessage.ts"
+import type { SocketSession } from "./SocketSession.ts"
+import { type AnswerEnd, StreamAnswer } from "./StreamAnswer.ts"
+
+/** What the way in decided about a socket at its handshake. */
+export interface SocketGate {
+  readonly tenant: string
+  /** Takes a token from the tenant's bucket, parses and tokenises one request. */
+  readonly draft: (body: unknown, requestId: string) => Effect.Effect<RequestDraft, Failure>
+}
+
+/** Reads one message and does it; whatever is wrong with it becomes an error message. */
+export const handleMessage = Effect.fn("Socket.message")(function* (
+  session: SocketSession,
+  gate: SocketGate,
+  text: string,
+) {
+  const failTo = (clientId: ClientId) => (failure: Failure) =>
+    Effect.sync(() => session.fail({ clientId, requestId: null }, failure))
+  const message = yield* parseSocketMessage(text).pipe(
+    Effect.catch((failure) => Effect.as(failTo(null)(failure), null)),
+  )
+  if (message === null) return
+  yield* perform(session, gate, message).pipe(Effect.catch(failTo(message.clientId)))
+})
+
+const perform = Effect.fnUntraced(function* (
+  session: SocketSession,
+  gate: SocketGate,
+  message: SocketMessage,
+) {
+  switch (message.kind) {
+    case "request":
+      return yield* startRequest(session, gate, message)
+    case "cancel":
+      return yield* cancelFromSocket(session, gate, message)
+    case "resume":
+      return yield* resumeRequest(session, gate, message)
+  }
+})
+
+type MessageOf<Kind> = Extract<SocketMessage, { readonly kind: Kind }>
+
+const startRequest = Effect.fnUntraced(function* (
+  session: SocketSession,
+  gate: SocketGate,
+  { clientId, body }: MessageOf<"request">,
+) {
+  const pacer = yield* Pacer
+  const requestId = newRequestId(pacer.now())
+  const refused = session.reserve(clientId, requestId)
+  if (refused !== null) return yield* refused
+  const drafted = gate.draft(body, requestId)
+  const draft = yield* Effect.tapError(drafted, () => Effect.sync(() => session.release(clientId)))
+  const { model: facts } = yield* Tokenizer
+  const meter = yield* meterOf(draft)
+  const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter })
+  const open = yield* Deferred.make<void>()
+  const answered = attend(draft, stream, (request) => {
+    // Only a client that names its requests expects a message that is not a delta.
+    const about = { clientId, requestId }
+    if (clientId !== null) session.say(about, { type: "accepted", cursor: 0 })
+    stream.open({ request, projection: streamProjectionAs(request, facts, clientId), cursor: 0 })
+    Deferred.doneUnsafe(open, Effect.void)
+  })
+  yield* answered.pipe(
+    Effect.matchEffect({
+      onFailure: (failure) => Effect.sync(() => session.fail({ clientId, requestId }, failure)),
+      onSuccess: (end) => logEnd(draft, end),
+    }),
+    Effect.ensuring(Effect.sync(() => session.release(clientId))),
+    Effect.ensuring(Deferred.succeed(open, undefined)),
+    Effect.forkDetach,
+  )
+  yield* Deferred.await(open)
+})
+
+const logEnd = (draft: RequestDraft, end: AnswerEnd) =>
+  Effect.logInfo("request ended").pipe(
+    Effect.annotateLogs({
+      requestId: draft.requestId,
+      tenant: draft.tenant,
+      model: draft.model,
+      dialect: draft.dialect,
+      outcome: end.outcome,
+      completionTokens: end.completionTokens,
+    }),
+  )
+
+const cancelFromSocket = Effect.fnUntraced(function* (
+  session: SocketSession,
+  gate: SocketGate,
+  message: MessageOf<"cancel">,
+) {
+  const { clientId } = message
+  const requestId = message.requestId ?? session.requestIdOf(clientId)
+  if (requestId === undefined) {
+    return yield* apiError("invalidValue", "No request of this id runs here.", { param: "id" })
+  }
+  const { status } = yield* cancelRequest(requestId, gate.tenant)
+  session.say({ clientId, requestId }, { type: "cancel", status })
+})
+
+const resumeRequest = Effect.fnUntraced(function* (
+  session: SocketSession,
+  gate: SocketGate,
+  { clientId, requestId, cursor }: MessageOf<"resume">,
+) {
+  const view = yield* viewFor(requestId, gate.tenant)
+  const refused = session.reserve(clientId, requestId)
+  if (refused !== null) return yield* refused
+  // A client that has it all is told so by the last message once more.
+  const from = isOver(view) && cursor === view.events ? cursor - 1 : cursor
+  const { model: facts } = yield* Tokenizer
+  const pacer = yield* Pacer
+  const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter: null })
+  const subscribed = (yield* Relay).subscribe(requestId, from, stream)
+  stream.attach(
+    yield* Effect.tapError(subscribed, () => Effect.sync(() => session.release(clientId))),
+  )
+  if (clientId !== null) session.say({ clientId, requestId }, { type: "resumed", cursor: from })
+  const projection = streamProjectionAs(view.request, facts, clientId)
+  yield* stream.ended.pipe(
+    Effect.ensuring(Effect.sync(() => session.release(clientId))),
+    Effect.forkDetach,
+  )
+  stream.open({ request: view.request, projection, cursor: from })
+})
