@@ -1,0 +1,27 @@
+// Who may import whom: between the folders of src/, and from which folders a package may be seen.
+
+const stages = ["api", "enqueue", "generate", "relay"]
+
+/** What a folder of src/ may import besides itself. Stages meet in logs, not in calls. */
+export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
+  api: ["enqueue", "relay", "tokenizer", "telemetry", "config"],
+  enqueue: ["tokenizer", "telemetry", "config"],
+  generate: ["tokenizer", "telemetry", "config"],
+  relay: ["telemetry", "config"],
+  tokenizer: ["telemetry", "config"],
+  telemetry: ["config"],
+  config: [],
+  cli: [...stages, "tokenizer", "telemetry", "config"],
+}
+
+/** A package and the only folders that may know it. */
+export const walls: ReadonlyArray<readonly [name: RegExp, within: RegExp]> = [
+  [/^lmdb$/, /^streams\/embedded\//],
+  [/^kafkajs$/, /^streams\/kafka\//],
+  [/^avsc$/, /^schemas\//],
+  [/^ws$/, /^src\/api\//],
+  [/^prom-client$/, /^src\/telemetry\//],
+  [/^yaml$/, /^src\/config\//],
+  [/^@huggingface\//, /^src\/tokenizer\//],
+  [/^@effect\/platform-node/, /^src\/(api|cli)\//],
+]
