@@ -1,0 +1,46 @@
+// What the log says of a request that somebody may have worked on before: the fold, and from it where
+// an adopting attempt goes on. Ids that count are never generated again.
+import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
+import { apply, emptyState, type RequestState } from "../../streams/fold/requestState.ts"
+import type { LoggedChoice } from "./generation.ts"
+
+/** From this many claims without progress on, a request runs apart from others like it. */
+const suspectClaims = 2
+
+/**
+ * The fold of one request, fed first by a range read and then by the tail. `next`: every frame of its
+ * token partition below this offset was applied.
+ */
+export class History {
+  readonly state: RequestState
+  next = 0
+  /** Claims that counted since a token last did: what a poison request leaves behind. */
+  claimsIdle = 0
+
+  constructor(request: RequestAccepted) {
+    this.state = emptyState(request.prompts.length * request.n)
+  }
+
+  apply(writer: string, entry: TokenEntry): void {
+    const { attempt } = this.state
+    const events = apply(this.state, writer, entry)
+    if (this.state.attempt > attempt) this.claimsIdle++
+    else if (events.length > 0) this.claimsIdle = 0
+  }
+
+  get isSettled(): boolean {
+    return this.state.terminal !== null
+  }
+
+  /**
+   * Its workers died before they could say anything. Perhaps it kills them, perhaps it only ran beside
+   * one that does: run one at a time, the next death says which.
+   */
+  get isSuspect(): boolean {
+    return this.claimsIdle >= suspectClaims
+  }
+
+  get logged(): ReadonlyArray<LoggedChoice> {
+    return this.state.choices.map(({ ids, finish }) => ({ ids, finished: finish !== null }))
+  }
+}

@@ -1,0 +1,81 @@
+// The request partitions that are this worker's now: how far each is done, which of its records nobody
+// can have touched before, and whether it is paused. A partition that is kept over a new assignment
+// keeps its watermark; one that is lost is forgotten, so its completions go nowhere.
+import type { Tier } from "../../schemas/types.ts"
+import type { Commit, TopicPartition } from "../../streams/Log.ts"
+import type { InFlight, Origin } from "./inFlight.ts"
+import { Watermark } from "./watermark.ts"
+
+export interface Owned extends TopicPartition {
+  readonly tier: Tier
+  readonly watermark: Watermark
+  /** Records from here on were appended after the assignment; Infinity until it is known. */
+  freshFrom: number
+}
+
+const keyOf = ({ topic, partition }: TopicPartition) => `${topic}/${partition}`
+
+export class Assignment {
+  readonly #tierOf: ReadonlyMap<string, Tier>
+  #owned = new Map<string, Owned>()
+  #epoch = 0
+
+  constructor(tierOf: ReadonlyMap<string, Tier>) {
+    this.#tierOf = tierOf
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** The whole new assignment. Returns what came new. */
+  assign(epoch: number, partitions: ReadonlyArray<TopicPartition>): ReadonlyArray<Owned> {
+    const owned = new Map<string, Owned>()
+    const added: Array<Owned> = []
+    for (const partition of partitions) {
+      const tier = this.#tierOf.get(partition.topic)
+      if (tier === undefined) continue
+      const key = keyOf(partition)
+      let entry = this.#owned.get(key)
+      if (entry === undefined) {
+        entry = { ...partition, tier, watermark: new Watermark(), freshFrom: Infinity }
+        added.push(entry)
+      }
+      owned.set(key, entry)
+    }
+    this.#owned = owned
+    this.#epoch = epoch
+    return added
+  }
+
+  owned(partition: TopicPartition): Owned | undefined {
+    return this.#owned.get(keyOf(partition))
+  }
+
+  /** True while this worker has to see the request through. */
+  isOurs(item: InFlight): boolean {
+    return item.origins.some((origin) => this.#owned.has(keyOf(origin)))
+  }
+
+  done(origins: ReadonlyArray<Origin>): void {
+    for (const origin of origins) this.owned(origin)?.watermark.done(origin.offset)
+  }
+
+  /** What may be committed and was not yet. */
+  takeCommits(): ReadonlyArray<Commit> {
+    const commits: Array<Commit> = []
+    for (const { topic, partition, watermark } of this.#owned.values()) {
+      const offset = watermark.take()
+      if (offset !== null) commits.push({ topic, partition, offset })
+    }
+    return commits
+  }
+
+  ofTier(tier: Tier): ReadonlyArray<Owned> {
+    return [...this.#owned.values()].filter((owned) => owned.tier === tier)
+  }
+
+  get partitions(): ReadonlyArray<Owned> {
+    return [...this.#owned.values()]
+  }
+}

@@ -1,0 +1,85 @@
+// Reads what the token log already says of requests that somebody may have worked on. All that wait are
+// read together, one range read a token partition, and each read goes on until it has reached the tail,
+// which feeds the folds from there: no frame is missed or applied twice.
+//
+//   token partition  ----[ earliest request - slack ...... tail ]---- live frames ----
+//                         range read, into each History      |  the tail, into the same
+import { Effect, Queue } from "effect"
+import type { TokenFrame } from "../../schemas/types.ts"
+import type { LogError } from "../../streams/Log.ts"
+import { History } from "./adopt.ts"
+import type { InFlight } from "./inFlight.ts"
+
+/** Logs' clocks may differ by so much between a request's record and its first entry. */
+const slackMs = 5_000
+
+const retriesMax = 3
+
+export interface ReadFrame {
+  readonly offset: number
+  /** null: damaged; it counts for nobody. */
+  readonly frame: TokenFrame | null
+}
+
+export interface HistoryOptions {
+  readonly wanted: Queue.Dequeue<InFlight>
+  readonly offsetAt: (partition: number, timestamp: number) => Effect.Effect<number, LogError>
+  /** Empty at the end of the log. */
+  readonly read: (
+    partition: number,
+    offset: number,
+  ) => Effect.Effect<ReadonlyArray<ReadFrame>, LogError>
+  /** Where the tail stands: every frame below it was seen. */
+  readonly tailNext: (partition: number) => number
+  /** The item has its history. Called in one turn with the tail's own calls. */
+  readonly onRead: (item: InFlight) => void
+  readonly turn: () => void
+}
+
+/** Runs until the token log cannot be read any more. */
+export const readHistories = Effect.fn("Worker.readHistories")(function* (options: HistoryOptions) {
+  for (;;) {
+    const items = (yield* Queue.takeAll(options.wanted)).filter((item) => item.isHeld)
+    const groups = Map.groupBy(items, (item) => item.tokenPartition)
+    for (const [partition, group] of groups) {
+      // Retention may overtake a read; what it took cannot be of a request that still waits.
+      yield* readGroup(options, partition, group).pipe(
+        Effect.retry({ while: (error) => error.reason === "outOfRange", times: retriesMax }),
+      )
+    }
+  }
+})
+
+const readGroup = Effect.fn("Worker.readHistory")(function* (
+  options: HistoryOptions,
+  partition: number,
+  items: ReadonlyArray<InFlight>,
+) {
+  const histories = new Map(
+    items.map((item) => [item.request.requestId, new History(item.request)]),
+  )
+  const since = Math.min(...items.map(firstSeen))
+  let next = yield* options.offsetAt(partition, since - slackMs)
+  while (next < options.tailNext(partition)) {
+    const frames = yield* options.read(partition, next)
+    if (frames.length === 0) next = options.tailNext(partition)
+    for (const { offset, frame } of frames) {
+      next = offset + 1
+      for (const entry of frame?.entries ?? []) {
+        histories.get(entry.requestId)?.apply(frame?.writer ?? "", entry)
+      }
+    }
+  }
+  for (const item of items) {
+    const history = histories.get(item.request.requestId)
+    if (!item.isHeld || history === undefined) continue
+    history.next = next
+    item.history = history
+    options.onRead(item)
+  }
+  options.turn()
+})
+
+/** Nothing of a request is older than its first record. */
+const firstSeen = (item: InFlight): number =>
+  Math.min(...item.origins.map(({ timestamp }) => timestamp))

@@ -1,0 +1,97 @@
+// Records of the request log on their way in: which are new, which came before, which nobody can have
+// touched yet, and which are no requests at all. Anyone may write to the request log, so a record is
+// checked here as if nobody had checked it.
+import type { RequestAccepted } from "../../schemas/types.ts"
+import type { TopicPartition } from "../../streams/Log.ts"
+import { isRequestId } from "../../streams/requestId.ts"
+import { tokenPartition } from "../../streams/topics.ts"
+import type { Assignment, Owned } from "./assignment.ts"
+import type { Burial } from "./bury.ts"
+import { InFlight, type InFlightTable, type Origin } from "./inFlight.ts"
+import type { Lifecycle } from "./lifecycle.ts"
+import type { TokenTail } from "./tail.ts"
+
+/** Choices of one request over all its prompts: far above what a gateway lets pass. */
+const sequencesMax = 4096
+
+/** A record as the request log hands it over; `request` is null where its bytes are none. */
+export interface RequestRecord {
+  readonly offset: number
+  readonly timestamp: number
+  readonly value: Uint8Array
+  readonly request: RequestAccepted | null
+}
+
+export interface IntakeParts {
+  readonly table: InFlightTable
+  readonly assignment: Assignment
+  readonly lifecycle: Lifecycle
+  readonly tail: TokenTail
+  readonly tokenPartitions: number
+  readonly now: () => number
+  readonly bury: (burial: Burial) => void
+}
+
+export class Intake {
+  readonly #parts: IntakeParts
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts
+  }
+
+  onRecords(partition: TopicPartition, records: ReadonlyArray<RequestRecord>): void {
+    const owned = this.#parts.assignment.owned(partition)
+    if (owned === undefined) return
+    for (const record of records) {
+      if (owned.watermark.add(record.offset)) this.#take(owned, record)
+    }
+  }
+
+  #take(owned: Owned, record: RequestRecord): void {
+    const { topic, partition, freshFrom } = owned
+    const { offset, timestamp, value, request } = record
+    const origin: Origin = { topic, partition, offset, timestamp }
+    const { assignment, tail, lifecycle, bury } = this.#parts
+    if (request === null) {
+      const message = "The record is not a RequestAccepted of a known version."
+      return bury({ item: null, origin, record: value, code: "damaged_record", message })
+    }
+    const known = this.#parts.table.get(request.requestId)
+    if (known !== undefined) return joins(known, origin)
+    if (tail.isSettledEarly(request.requestId)) return assignment.done([origin])
+    const item = this.#itemOf(request, value, origin)
+    const fault = faultOf(request)
+    if (fault === null) lifecycle.arrive(item, offset >= freshFrom)
+    else lifecycle.bury(item, "invalid_request", fault)
+  }
+
+  #itemOf(request: RequestAccepted, record: Uint8Array, origin: Origin): InFlight {
+    return new InFlight({
+      request,
+      record,
+      origin,
+      tokenPartition: tokenPartition(request.requestId, this.#parts.tokenPartitions),
+      arrivedAt: this.#parts.now(),
+    })
+  }
+}
+
+/** The same record again after its partition was lost and regained, or a producer's second copy. */
+const joins = (item: InFlight, origin: Origin): void => {
+  const isKnown = item.origins.some(
+    ({ topic, partition, offset }) =>
+      topic === origin.topic && partition === origin.partition && offset === origin.offset,
+  )
+  if (!isKnown) item.origins.push(origin)
+}
+
+const faultOf = ({ requestId, prompts, n }: RequestAccepted): string | null => {
+  if (!isRequestId(requestId)) return "The request's id is not req- and the digits of a UUIDv7."
+  if (prompts.length === 0 || prompts.some((prompt) => prompt.length === 0)) {
+    return "The request has no prompt, or an empty one."
+  }
+  if (n < 1 || prompts.length * n > sequencesMax) {
+    return `The request asks for ${prompts.length * n} choices; 1 to ${sequencesMax} are possible.`
+  }
+  return null
+}
