@@ -1,6 +1,6 @@
-// Writes schemas/types.ts from the .avsc files: `npm run schemas`. The output is a pure function of the
-// files, so a test can tell a stale types.ts. Only the parts of Avro that Sluice's schemas use are
-// known; anything else stops the generator by name. Not on any path at run time.
+// Writes schemas/types.ts and schemas/avro.ts from the .avsc files: `npm run schemas`. The output is a
+// pure function of the files, so a test can tell a stale one. Only the parts of Avro that Sluice's
+// schemas use are known; anything else stops the generator by name. Not on any path at run time.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
@@ -138,6 +138,28 @@ export const generateTypes = (): string => {
   return [...header, ...declarations.lines, ""].join("\n")
 }
 
+const withoutDoc = (key: string, value: unknown): unknown => (key === "doc" ? undefined : value)
+
+const quotedColumns = 90
+
+const quotedLines = (json: string): ReadonlyArray<string> =>
+  (json.match(new RegExp(`.{1,${quotedColumns}}`, "g")) ?? []).map((part) => `    '${part}',`)
+
+/** The text that avro.ts should have: the schemas as JSON, less their docs, readable without a file. */
+export const generateAvro = (): string => {
+  const schemas = schemaFiles().flatMap((file) => {
+    const json = JSON.stringify(JSON.parse(readFileSync(folder + file, "utf8")), withoutDoc)
+    return [`  ${file.replace(".avsc", "")}: [`, ...quotedLines(json), '  ].join(""),']
+  })
+  const header = [
+    "// The current Avro schemas as JSON text, so that nothing reads a file at run time. Generated from the",
+    "// .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
+    "export const avroText = {",
+  ]
+  return [...header, ...schemas, "}", ""].join("\n")
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(`${folder}types.ts`, generateTypes())
+  writeFileSync(`${folder}avro.ts`, generateAvro())
 }
