@@ -10,7 +10,17 @@
 namespace sluice {
 
 // Codes cross to TypeScript by name (native/addon), so a new one is added there too.
-enum class StatusCode { kOk, kInvalid, kUnsupported, kDamaged, kTooLarge, kFull, kClosed, kLost, kIo };
+enum class StatusCode {
+  kOk,
+  kInvalid,
+  kUnsupported,
+  kDamaged,
+  kTooLarge,
+  kFull,
+  kClosed,
+  kLost,
+  kIo
+};
 
 class Status {
  public:
@@ -28,28 +38,34 @@ class Status {
 
 }  // namespace sluice
 
-#define SLUICE_CHECK(condition)                                                            \
-  do {                                                                                     \
-    if (!(condition)) {                                                                    \
-      std::fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition);   \
-      std::abort();                                                                        \
-    }                                                                                      \
+#define SLUICE_CHECK(condition)                                                          \
+  do {                                                                                   \
+    if (!(condition)) {                                                                  \
+      std::fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition); \
+      std::abort();                                                                      \
+    }                                                                                    \
   } while (0)
 
 // a and b are printed, so both must convert to long long.
-#define SLUICE_CHECK_EQ(a, b)                                                              \
-  do {                                                                                     \
-    const auto check_a = static_cast<long long>(a);                                        \
-    const auto check_b = static_cast<long long>(b);                                        \
-    if (check_a != check_b) {                                                              \
-      std::fprintf(stderr, "%s:%d: check failed: %s == %s (%lld, %lld)\n", __FILE__, __LINE__, #a, \
-                   #b, check_a, check_b);                                                  \
-      std::abort();                                                                        \
-    }                                                                                      \
+#define SLUICE_CHECK_EQ(a, b)                                      \
+  do {                                                             \
+    const auto check_a = static_cast<long long>(a);                \
+    const auto check_b = static_cast<long long>(b);                \
+    if (check_a != check_b) {                                      \
+      std::fprintf(stderr,                                         \
+                   "%s:%d: check failed: %s == %s (%lld, %lld)\n", \
+                   __FILE__,                                       \
+                   __LINE__,                                       \
+                   #a,                                             \
+                   #b,                                             \
+                   check_a,                                        \
+                   check_b);                                       \
+      std::abort();                                                \
+    }                                                              \
   } while (0)
 
-#define SLUICE_RETURN_IF_ERROR(expression)              \
-  do {                                                  \
-    ::sluice::Status status_result = (expression);      \
-    if (!status_result.is_ok()) return status_result;   \
+#define SLUICE_RETURN_IF_ERROR(expression)            \
+  do {                                                \
+    ::sluice::Status status_result = (expression);    \
+    if (!status_result.is_ok()) return status_result; \
   } while (0)
