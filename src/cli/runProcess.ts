@@ -1,0 +1,35 @@
+// Runs one process of Sluice to its end: builds its layers, says that it is ready, and waits for a signal
+// or for something it cannot do without. Leaving closes the layers in reverse, which is the drain.
+import { Cause, Effect, Exit, Fiber, Layer } from "effect"
+import type { ConfigShape } from "../config/Config.ts"
+import { layerLogger } from "../telemetry/logger.ts"
+import { announcement } from "./announce.ts"
+import type { ProcessKind } from "./commands.ts"
+import { facts, lost, processLayer } from "./compose.ts"
+import { failureSentence } from "./failure.ts"
+import { checkData, checkModel } from "./folders.ts"
+import { onStopSignal } from "./signals.ts"
+
+const say = (line: string) => void process.stdout.write(`${line}\n`)
+const warn = (line: string) => void process.stderr.write(`${line}\n`)
+
+const program = (kind: ProcessKind, config: ConfigShape) =>
+  Effect.gen(function* () {
+    yield* checkModel(config)
+    yield* checkData(config)
+    const context = yield* Layer.build(processLayer(kind, config))
+    // performance.now() counts from the start of this process: what a person has waited.
+    say(announcement({ kind, config, ...facts(kind, context), startMs: performance.now() }))
+    return yield* lost(kind, context)
+  }).pipe(Effect.scoped, Effect.provide(layerLogger(config.logLevel)))
+
+/** Resolves to the exit code. */
+export const runProcess = async (kind: ProcessKind, config: ConfigShape): Promise<number> => {
+  const fiber = Effect.runFork(program(kind, config))
+  const unwatch = onStopSignal(() => void Effect.runFork(Fiber.interrupt(fiber)), warn)
+  const exit = await Effect.runPromise(Fiber.await(fiber))
+  unwatch()
+  if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return 0
+  warn(failureSentence(exit.cause, config))
+  return 1
+}
