@@ -1,4 +1,5 @@
-// Runs the registered tests in the order of their files; a failing test names itself and each check.
+// Runs the registered tests in the order of their files; a failing test names itself and each
+// check.
 #include "check.h"
 
 #include <chrono>
@@ -36,6 +37,8 @@ void fail(const char* file, int line, const std::string& message) {
     std::printf("  %s:%d: %s\n", file, line, message.c_str());
   std::fflush(stdout);
 }
+
+int failure_count() { return failures; }
 
 void skip(const std::string& reason) {
   skipped = true;

@@ -1,6 +1,7 @@
-// A test framework in one header: TEST registers, CHECK records and goes on, REQUIRE leaves the test.
-// check.cc holds main; it runs every test whose name contains the filter given as first argument and
-// ends with "N passed, N failed" (and ", N skipped" where a machine could not run some).
+// A test framework in one header: TEST registers, CHECK records and goes on, REQUIRE leaves the
+// test. check.cc holds main; it runs every test whose name contains the filter given as first
+// argument and ends with "N passed, N failed" (and ", N skipped" where a machine could not run
+// some).
 #pragma once
 
 #include <cmath>
@@ -19,6 +20,8 @@ struct Registration {
 
 // Records a failure of the running test.
 void fail(const char* file, int line, const std::string& message);
+// Of the running test, so far.
+int failure_count();
 // Marks the running test as not run; it says why.
 void skip(const std::string& reason);
 

@@ -1,0 +1,31 @@
+#include "engine/priority.h"
+
+#include <algorithm>
+
+#include "engine/limits.h"
+
+namespace sluice {
+
+double effective_priority(const Sequence& sequence, uint64_t now_ms) {
+  const uint64_t arrived = sequence.source.arrived_at_ms;
+  const uint64_t waited = now_ms > arrived ? now_ms - arrived : 0;
+  const double classes = static_cast<double>(waited) / static_cast<double>(kAgeingMsPerClass);
+  const double submitted = sequence.source.priority;
+  const double aged = std::max(std::min(submitted, 0.0), submitted - classes);
+  return aged - 0.5 * std::min(sequence.preemptions, kPreemptionBoostsMax);
+}
+
+bool arrived_before(const Sequence& a, const Sequence& b) {
+  if (a.source.arrived_at_ms != b.source.arrived_at_ms) {
+    return a.source.arrived_at_ms < b.source.arrived_at_ms;
+  }
+  return a.serial < b.serial;
+}
+
+bool goes_before(const Sequence& a, const Sequence& b, uint64_t now_ms) {
+  const double priority_a = effective_priority(a, now_ms);
+  const double priority_b = effective_priority(b, now_ms);
+  return priority_a != priority_b ? priority_a < priority_b : arrived_before(a, b);
+}
+
+}  // namespace sluice
