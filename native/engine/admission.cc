@@ -12,8 +12,8 @@ AdmissionCost admission_cost(const ScheduleInput& input, const Sequence& sequenc
 }
 
 uint32_t growth_reserve(const ScheduleInput& input, const Sequence& sequence) {
-  const bool outgrown = input.outgrown_step > 0 &&
-                        input.step - input.outgrown_step < kPreemptionRestSteps;
+  const bool outgrown =
+      input.outgrown_step > 0 && input.step - input.outgrown_step < kPreemptionRestSteps;
   const uint32_t reserve =
       input.limits.reserve_blocks * (outgrown ? kReserveFactorAfterPreemption : 1);
   // The last token drawn is never fed, so it needs no room.

@@ -10,7 +10,8 @@ namespace sluice {
 // Blocks that it takes from the free list, prefix hits already held by others being free of charge.
 struct AdmissionCost {
   uint32_t blocks = 0;
-  uint32_t known_tokens = 0;  // need no computing: prefix hits, or KV that comes back from host memory
+  uint32_t known_tokens =
+      0;  // need no computing: prefix hits, or KV that comes back from host memory
 };
 
 AdmissionCost admission_cost(const ScheduleInput& input, const Sequence& sequence);

@@ -23,8 +23,8 @@ class BlockPool {
   uint32_t take();
   // One holder more; a free block leaves the free list, in O(1) from its middle.
   void share(uint32_t block);
-  // One holder less. The last one puts it on the free list: last to be reused where its contents are
-  // worth keeping, first where they are not.
+  // One holder less. The last one puts it on the free list: last to be reused where its contents
+  // are worth keeping, first where they are not.
   void drop(uint32_t block, bool keep_contents);
 
   // Walks the free list; programmer errors stop the process. For tests and debugging.

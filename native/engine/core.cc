@@ -96,8 +96,8 @@ Plan Core::make_plan(uint64_t now_ms) const {
                    .now_ms = now_ms});
 }
 
-// Prefix hits are taken before anything else takes free blocks, which could be those hits. The plan's
-// indices hold until the lists change, so the launch is made before admitted sequences move.
+// Prefix hits are taken before anything else takes free blocks, which could be those hits. The
+// plan's indices hold until the lists change, so the launch is made before admitted sequences move.
 Status Core::carry_out(const Plan& plan) {
   if (plan.cannot_fit) {
     const SequenceRef sequence = waiting_[*plan.cannot_fit];
@@ -225,9 +225,7 @@ void Core::apply(const LaunchedShare& share, SequenceResult* result) {
   if (share.sample || entry.has_prompt_logprobs) entries_.push_back(std::move(entry));
 }
 
-void Core::add_prompt_scores(const LaunchedShare& share,
-                             SequenceResult* result,
-                             StepEntry* entry) {
+void Core::add_prompt_scores(const LaunchedShare& share, SequenceResult* result, StepEntry* entry) {
   Sequence& s = *share.sequence;
   for (SampledToken& score : result->prompt) s.prompt_scores.push_back(std::move(score));
   if (s.computed < s.prompt_tokens) return;

@@ -5,7 +5,8 @@
 //                ▲──────────┘ preempted
 //
 // Where the backend runs ahead, the next step is launched before the one in flight is collected; a
-// token that turns out to lie past a stop is dropped and its block never offered to the prefix cache.
+// token that turns out to lie past a stop is dropped and its block never offered to the prefix
+// cache.
 #pragma once
 
 #include <cstdint>

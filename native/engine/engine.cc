@@ -54,7 +54,9 @@ Engine::Engine(std::unique_ptr<Backend> backend,
   stats_.blocks_free = limits.blocks;
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() {
+  stop();
+}
 
 void Engine::start(EngineCallbacks callbacks) {
   SLUICE_CHECK(!thread_.joinable());
@@ -145,8 +147,8 @@ Status Engine::step() {
   StepReport report;
   SLUICE_RETURN_IF_ERROR(core_.step(started_ms, &report));
   const auto elapsed = std::chrono::steady_clock::now() - started;
-  report.duration_us = static_cast<uint32_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
+  report.duration_us =
+      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
   publish(report, now_ms());
   callbacks_.step(pack_step(report));
   return Status::ok();

@@ -59,8 +59,8 @@ class Engine {
   // The receiver has taken one step's result.
   void step_read();
   EngineStats stats() const;
-  // Idempotent, from any thread but the engine's: waits for the step that runs, then joins. Sequences
-  // still live get no further entry.
+  // Idempotent, from any thread but the engine's: waits for the step that runs, then joins.
+  // Sequences still live get no further entry.
   void stop();
 
  private:

@@ -14,8 +14,8 @@ struct Ending {
   uint32_t stop_word = 0;
 };
 
-// As the sequence stands, after its last output token if it has one. An adopted sequence may be at its
-// end before it drew anything. Below min_tokens nothing but the length ends.
+// As the sequence stands, after its last output token if it has one. An adopted sequence may be at
+// its end before it drew anything. Below min_tokens nothing but the length ends.
 Ending ending_of(const Sequence& sequence, const std::vector<uint32_t>& eos_ids);
 
 }  // namespace sluice

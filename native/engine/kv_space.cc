@@ -85,10 +85,8 @@ void KvSpace::publish(Sequence* sequence) {
   const uint32_t full = std::min<uint32_t>(sequence->computed / kBlockTokens, table->held);
   for (; table->published < full; ++table->published) {
     const uint32_t block = table->blocks[table->published];
-    table->tail = cache_.insert(table->tail,
-                                ids_of_block(*sequence, table->published),
-                                sequence->source.cache_salt,
-                                block);
+    table->tail = cache_.insert(
+        table->tail, ids_of_block(*sequence, table->published), sequence->source.cache_salt, block);
   }
 }
 

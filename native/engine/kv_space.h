@@ -24,8 +24,8 @@ class KvSpace {
   uint32_t block_count() const { return pool_.block_count(); }
   uint32_t free_count() const { return pool_.free_count(); }
 
-  // At most all tokens but the last: that one must be computed for its logits. A sequence whose prompt
-  // is still to be scored hits nothing, for each of its tokens must be computed.
+  // At most all tokens but the last: that one must be computed for its logits. A sequence whose
+  // prompt is still to be scored hits nothing, for each of its tokens must be computed.
   PrefixHits find_hits(const Sequence& sequence) const;
   // Blocks that a release of the table would free now.
   uint32_t exclusive_blocks(const KvTable& table) const;
@@ -36,19 +36,23 @@ class KvSpace {
   void start_empty(Sequence* sequence);
   // Starts the table with the hits; returns their tokens.
   uint32_t take_hits(Sequence* sequence);
-  // Appends free blocks until the table covers `tokens`. The scheduler has seen to it that they exist.
+  // Appends free blocks until the table covers `tokens`. The scheduler has seen to it that they
+  // exist.
   void extend(KvTable* table, uint32_t tokens);
-  // Offers the full blocks of computed tokens to the prefix cache. Call after their step is known good.
+  // Offers the full blocks of computed tokens to the prefix cache. Call after their step is known
+  // good.
   void publish(Sequence* sequence);
   // Idempotent. Last block first, so that the tails of chains are reused before their heads.
   void release(KvTable* table);
 
-  // Sum of refs = table entries; no block twice in a table; free list = blocks without refs; the cache
-  // points only at blocks that hold what it says. For tests and debugging.
+  // Sum of refs = table entries; no block twice in a table; free list = blocks without refs; the
+  // cache points only at blocks that hold what it says. For tests and debugging.
   void check_invariants(std::span<const KvTable* const> tables) const;
 
  private:
-  PrefixCache::Hit find_next(const Sequence& sequence, const PrefixLink& tail, uint32_t block) const;
+  PrefixCache::Hit find_next(const Sequence& sequence,
+                             const PrefixLink& tail,
+                             uint32_t block) const;
 
   BlockPool pool_;
   PrefixCache cache_;

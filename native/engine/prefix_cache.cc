@@ -47,8 +47,8 @@ PrefixLink PrefixCache::insert(const PrefixLink& parent,
   if (found != blocks_by_key_.end()) {
     const Entry& first = entries_[found->second];
     if (matches(first, parent, ids, salt)) return {key, first.serial};
-    // The same key with another parent: that parent was evicted and computed again since, so nothing
-    // can reach the older entry any more.
+    // The same key with another parent: that parent was evicted and computed again since, so
+    // nothing can reach the older entry any more.
     forget(found->second);
   }
   Entry& entry = entries_[block];

@@ -4,7 +4,7 @@
 // that was evicted and filled anew is another parent. By induction a hit has the whole prefix,
 // whatever the hash does.
 //
-//   salt ──▶ [16 ids] serial 7 ──▶ [16 ids] serial 9 ──▶ ...      a link is (key, serial) of one block
+//   salt ──▶ [16 ids] serial 7 ──▶ [16 ids] serial 9 ──▶ ...   a link is one (key, serial)
 //
 // Entries are made only for blocks whose KV is known good. Chains of different salts never meet.
 #pragma once

@@ -7,8 +7,8 @@
 
 namespace sluice {
 
-// Lower goes first. The submitted class, less one for each kAgeingMsPerClass waited (down to class 0),
-// less half a class for each preemption, at most kPreemptionBoostsMax.
+// Lower goes first. The submitted class, less one for each kAgeingMsPerClass waited (down to class
+// 0), less half a class for each preemption, at most kPreemptionBoostsMax.
 double effective_priority(const Sequence& sequence, uint64_t now_ms);
 
 // Ties within a priority: earlier arrival, then earlier submission.

@@ -24,7 +24,8 @@ uint32_t chunk_max(const ScheduleInput& input, bool alone) {
   return chunk == 0 ? fair : std::min(fair, chunk);
 }
 
-std::vector<uint32_t> by_priority(const ScheduleInput& input, const std::vector<uint32_t>& without) {
+std::vector<uint32_t> by_priority(const ScheduleInput& input,
+                                  const std::vector<uint32_t>& without) {
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < input.running.size(); ++i) {
     const bool preempted = std::find(without.begin(), without.end(), i) != without.end();
@@ -90,8 +91,8 @@ void admit(const ScheduleInput& input, Room room, Plan* plan) {
       return;
     }
     const bool alone = running == 0 && input.waiting.size() == 1;
-    const uint32_t uncomputed = sequence.prompt_tokens + sequence.generated_tokens() -
-                                cost.known_tokens;
+    const uint32_t uncomputed =
+        sequence.prompt_tokens + sequence.generated_tokens() - cost.known_tokens;
     const uint32_t share = std::min({uncomputed, chunk_max(input, alone), room.tokens});
     room.tokens -= share;
     room.blocks -= cost.blocks;

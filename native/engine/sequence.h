@@ -3,8 +3,9 @@
 //
 //   ids        |<-- prompt -->|<-- adopted -->|<-- drawn here -->|
 //   computed   |<------------ KV known good ------->|
-//   launched   |<------------ KV written or being written -->|    (== computed unless a step is in flight)
+//   launched   |<------------ KV written or being written -->|
 //
+// Without a step in flight, launched == computed.
 // The last id drawn has no KV yet: it is the next step's query.
 #pragma once
 
@@ -49,17 +50,17 @@ struct Sequence {
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
-  uint32_t generated_tokens() const {
-    return static_cast<uint32_t>(ids.size()) - prompt_tokens;
-  }
+  uint32_t generated_tokens() const { return static_cast<uint32_t>(ids.size()) - prompt_tokens; }
   // Tokens that it still has to compute before its next draw; 0: it wants no share of a step.
   uint32_t uncomputed_tokens() const;
   // Tokens known or being drawn.
   uint32_t total_tokens() const { return static_cast<uint32_t>(ids.size()) + draws_in_flight; }
-  bool wants_prompt_scores() const { return source.sampling.prompt_logprobs >= 0 && !prompt_scored; }
+  bool wants_prompt_scores() const {
+    return source.sampling.prompt_logprobs >= 0 && !prompt_scored;
+  }
 
-  Submission source;        // as submitted; its prompt and generated are in ids now
-  const uint64_t serial;    // order of submission; breaks ties of arrival
+  Submission source;      // as submitted; its prompt and generated are in ids now
+  const uint64_t serial;  // order of submission; breaks ties of arrival
   const uint32_t prompt_tokens;
   std::vector<uint32_t> ids;           // reserved to its greatest length: never moves
   std::vector<uint32_t> banned_early;  // not drawn below min_tokens

@@ -12,8 +12,9 @@ namespace sluice {
 // Their names cross to TypeScript (native/addon/convert.cc).
 enum class Refusal { kNone, kQueueFull, kTooLong, kInvalid, kClosed };
 
-// kNone, kInvalid (no prompt, an unknown id, a repeated handle is the Engine's to find) or kTooLong:
-// prompt and output exceed the model's context or the whole pool, so it could never finish.
+// kNone, kInvalid (no prompt, an unknown id, a repeated handle is the Engine's to find) or
+// kTooLong: prompt and output exceed the model's context or the whole pool, so it could never
+// finish.
 Refusal check_submission(const Submission& submission,
                          const BackendInfo& info,
                          const EngineLimits& limits);

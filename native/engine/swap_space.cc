@@ -8,7 +8,7 @@ namespace sluice {
 
 SwapSpace::SwapSpace(uint32_t slots, uint64_t bytes_per_block)
     : bytes_per_block_(bytes_per_block),
-      memory_(new (std::nothrow) std::byte[slots * bytes_per_block]) {
+      memory_(new(std::nothrow) std::byte[slots * bytes_per_block]) {
   if (memory_ == nullptr) return;
   slots_ = slots;
   for (uint32_t slot = slots; slot > 0; --slot) free_.push_back(slot - 1);

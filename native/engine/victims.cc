@@ -68,7 +68,8 @@ std::vector<uint32_t> victims_for_growth(const ScheduleInput& input) {
     spared[*victim] = true;
     victims.push_back(*victim);
     wanted -= growth_now(sequence);
-    // Blocks shared with another victim are counted for neither: an undercount, corrected next step.
+    // Blocks shared with another victim are counted for neither: an undercount, corrected next
+    // step.
     free += input.kv.exclusive_blocks(sequence.table);
   }
   return victims;

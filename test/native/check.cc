@@ -33,12 +33,13 @@ Registration::Registration(const char* name, TestFunction function) {
 }
 
 void fail(const char* file, int line, const std::string& message) {
-  if (++failures <= kFailuresShownMax)
-    std::printf("  %s:%d: %s\n", file, line, message.c_str());
+  if (++failures <= kFailuresShownMax) std::printf("  %s:%d: %s\n", file, line, message.c_str());
   std::fflush(stdout);
 }
 
-int failure_count() { return failures; }
+int failure_count() {
+  return failures;
+}
 
 void skip(const std::string& reason) {
   skipped = true;
@@ -73,4 +74,6 @@ static int run(const char* filter) {
 
 }  // namespace sluice::check
 
-int main(int argc, char** argv) { return sluice::check::run(argc > 1 ? argv[1] : nullptr); }
+int main(int argc, char** argv) {
+  return sluice::check::run(argc > 1 ? argv[1] : nullptr);
+}

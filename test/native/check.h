@@ -46,52 +46,50 @@ std::string show(const T& value) {
 
 // The name is an identifier or a string literal: TEST("a freed block is reused last") { ... }
 #define TEST(name) SLUICE_TEST_NAMED(name, SLUICE_CHECK_JOIN(test_at_line_, __LINE__))
-#define SLUICE_TEST_NAMED(name, function)                                                    \
-  static void function();                                                                    \
-  static const ::sluice::check::Registration SLUICE_CHECK_JOIN(function, _registration)(     \
-      #name, function);                                                                      \
+#define SLUICE_TEST_NAMED(name, function)                                                          \
+  static void function();                                                                          \
+  static const ::sluice::check::Registration SLUICE_CHECK_JOIN(function, _registration)(#name,     \
+                                                                                        function); \
   static void function()
 
-#define CHECK(condition)                                                                     \
-  do {                                                                                       \
-    if (!(condition)) ::sluice::check::fail(__FILE__, __LINE__, #condition);                 \
+#define CHECK(condition)                                                     \
+  do {                                                                       \
+    if (!(condition)) ::sluice::check::fail(__FILE__, __LINE__, #condition); \
   } while (0)
 
-#define CHECK_EQ(a, b)                                                                       \
-  do {                                                                                       \
-    const auto& check_a = (a);                                                               \
-    const auto& check_b = (b);                                                               \
-    if (!(check_a == check_b))                                                               \
-      ::sluice::check::fail(__FILE__,                                                        \
-                            __LINE__,                                                        \
-                            std::string(#a " == " #b " (") +                                 \
-                                ::sluice::check::show(check_a) + ", " +                      \
-                                ::sluice::check::show(check_b) + ")");                       \
+#define CHECK_EQ(a, b)                                                                        \
+  do {                                                                                        \
+    const auto& check_a = (a);                                                                \
+    const auto& check_b = (b);                                                                \
+    if (!(check_a == check_b))                                                                \
+      ::sluice::check::fail(__FILE__,                                                         \
+                            __LINE__,                                                         \
+                            std::string(#a " == " #b " (") + ::sluice::check::show(check_a) + \
+                                ", " + ::sluice::check::show(check_b) + ")");                 \
   } while (0)
 
 // NaN on either side fails.
-#define CHECK_NEAR(a, b, tolerance)                                                          \
-  do {                                                                                       \
-    const double check_a = static_cast<double>(a);                                           \
-    const double check_b = static_cast<double>(b);                                           \
-    if (!(std::fabs(check_a - check_b) <= static_cast<double>(tolerance)))                   \
-      ::sluice::check::fail(__FILE__,                                                        \
-                            __LINE__,                                                        \
-                            std::string(#a " near " #b " (") +                               \
-                                ::sluice::check::show(check_a) + ", " +                      \
-                                ::sluice::check::show(check_b) + ")");                       \
+#define CHECK_NEAR(a, b, tolerance)                                                             \
+  do {                                                                                          \
+    const double check_a = static_cast<double>(a);                                              \
+    const double check_b = static_cast<double>(b);                                              \
+    if (!(std::fabs(check_a - check_b) <= static_cast<double>(tolerance)))                      \
+      ::sluice::check::fail(__FILE__,                                                           \
+                            __LINE__,                                                           \
+                            std::string(#a " near " #b " (") + ::sluice::check::show(check_a) + \
+                                ", " + ::sluice::check::show(check_b) + ")");                   \
   } while (0)
 
-#define REQUIRE(condition)                                                                   \
-  do {                                                                                       \
-    if (!(condition)) {                                                                      \
-      ::sluice::check::fail(__FILE__, __LINE__, #condition);                                 \
-      return;                                                                                \
-    }                                                                                        \
+#define REQUIRE(condition)                                   \
+  do {                                                       \
+    if (!(condition)) {                                      \
+      ::sluice::check::fail(__FILE__, __LINE__, #condition); \
+      return;                                                \
+    }                                                        \
   } while (0)
 
-#define SKIP(reason)                                                                         \
-  do {                                                                                       \
-    ::sluice::check::skip(reason);                                                           \
-    return;                                                                                  \
+#define SKIP(reason)               \
+  do {                             \
+    ::sluice::check::skip(reason); \
+    return;                        \
   } while (0)

@@ -57,8 +57,8 @@ class Round {
     limits_.swap_blocks = random_.one_in(2) ? 0 : random_.between(1, 20);
     limits_.reserve_blocks = random_.one_in(2) ? 0 : 1;
     limits_.prefix_cache = !random_.one_in(4);
-    SLUICE_CHECK(backend_.reserve(limits_.blocks, limits_.sequences_max, limits_.batch_tokens_max)
-                     .is_ok());
+    SLUICE_CHECK(
+        backend_.reserve(limits_.blocks, limits_.sequences_max, limits_.batch_tokens_max).is_ok());
     backend_.poison();
     core_ = std::make_unique<Core>(&backend_, limits_, kEosIds, PrefixKey{seed, seed});
   }
@@ -225,12 +225,13 @@ TEST("any schedule gives each sequence its solo run, and the pool's invariants h
     std::printf("  SLUICE_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
     return;
   }
-  std::printf("  %llu steps, %llu preemptions, %llu hit tokens, %llu blocks swapped in, %llu adopted\n",
-              static_cast<unsigned long long>(steps),
-              static_cast<unsigned long long>(preemptions),
-              static_cast<unsigned long long>(hits),
-              static_cast<unsigned long long>(loaded),
-              static_cast<unsigned long long>(adopted));
+  std::printf(
+      "  %llu steps, %llu preemptions, %llu hit tokens, %llu blocks swapped in, %llu adopted\n",
+      static_cast<unsigned long long>(steps),
+      static_cast<unsigned long long>(preemptions),
+      static_cast<unsigned long long>(hits),
+      static_cast<unsigned long long>(loaded),
+      static_cast<unsigned long long>(adopted));
   // The rounds must have met what they are for.
   CHECK(preemptions > 1000);
   CHECK(hits > 10'000);

@@ -172,7 +172,8 @@ class FakeBackend : public Backend {
   std::deque<StepResult> done_;
 };
 
-// What a submission must give, alone and from nothing: adopted ids are where it starts, not its result.
+// What a submission must give, alone and from nothing: adopted ids are where it starts, not its
+// result.
 inline Solo solo_run(Submission submission, const std::vector<uint32_t>& eos_ids) {
   Sampler sampler(kVocab);
   Solo solo;
