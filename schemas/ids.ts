@@ -1,0 +1,30 @@
+// Every published version of every event schema, with the id that heads its records in the embedded log.
+// A version is never edited once published, nor its id given to another: add a line. A registry gives ids
+// of its own; `makeCodecs` takes them instead of these.
+import { avroText } from "./avro.ts"
+
+export type SchemaName = keyof typeof avroText
+
+export interface PublishedSchema {
+  readonly name: SchemaName
+  /** From 1; the highest of a name is the current one, which is written. */
+  readonly version: number
+  readonly id: number
+  /** The schema as JSON. */
+  readonly avro: string
+}
+
+const current = (name: SchemaName, version: number, id: number): PublishedSchema => ({
+  name,
+  version,
+  id,
+  avro: avroText[name],
+})
+
+export const publishedSchemas: ReadonlyArray<PublishedSchema> = [
+  current("RequestAccepted", 1, 1),
+  current("RequestCancelled", 1, 2),
+  current("TokenFrame", 1, 3),
+  current("DeadLetter", 1, 4),
+  current("WorkerStatus", 1, 5),
+]
