@@ -155,6 +155,11 @@ const retryAfterMsOf = (failure: Failure, row: Row): number => {
   return row.retry !== false && (row.status === 429 || row.status === 503) ? 1000 : 0
 }
 
+/** False where the request was admitted and then ended badly: its answer is metered, not its refusal. */
+export const isRefusal = (failure: Failure): boolean =>
+  failure._tag !== "ApiError" ||
+  !["cancelled", "expired", "generationFailed", "deadLettered"].includes(failure.reason)
+
 /** The machine-readable name of a failure, for metrics and the request's log line. */
 export const codeOf = (failure: Failure): string => rowOf(failure).code
 

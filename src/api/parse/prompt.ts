@@ -24,13 +24,20 @@ const allowed = "a string, an array of token ids, or an array of either"
 
 type Prompt = string | ReadonlyArray<number>
 
-const wrongId = (ids: ReadonlyArray<unknown>, vocabSize: number): number =>
-  ids.findIndex(
-    (id) => typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= vocabSize,
-  )
+const isId = (id: unknown, vocabSize: number): id is number =>
+  typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocabSize
 
-const isIds = (ids: ReadonlyArray<unknown>, vocabSize: number): ids is ReadonlyArray<number> =>
-  wrongId(ids, vocabSize) < 0
+/** The list itself, if every entry is an id of the vocabulary. */
+export const checkIds = (
+  ids: ReadonlyArray<unknown>,
+  param: string,
+  vocabSize: number,
+): Effect.Effect<ReadonlyArray<number>, ApiError> => {
+  if (ids.every((id) => isId(id, vocabSize))) return Effect.succeed(ids)
+  const index = ids.findIndex((id) => !isId(id, vocabSize))
+  const allowedId = `a token id from 0 to ${vocabSize - 1}`
+  return Effect.fail(wrongValue(`${param}[${index}]`, allowedId, ids[index]))
+}
 
 const checkOne = (
   prompt: unknown,
@@ -38,12 +45,8 @@ const checkOne = (
   vocabSize: number,
 ): Effect.Effect<Prompt, ApiError> => {
   if (typeof prompt === "string") return Effect.succeed(prompt.toWellFormed())
-  if (!Array.isArray(prompt)) return Effect.fail(wrongValue(param, allowed, prompt))
-  const ids: ReadonlyArray<unknown> = prompt
-  if (isIds(ids, vocabSize)) return Effect.succeed(ids)
-  const index = wrongId(ids, vocabSize)
-  const id = `a token id from 0 to ${vocabSize - 1}`
-  return Effect.fail(wrongValue(`${param}[${index}]`, id, ids[index]))
+  if (Array.isArray(prompt)) return checkIds(prompt, param, vocabSize)
+  return Effect.fail(wrongValue(param, allowed, prompt))
 }
 
 /** The body's form to a list: a lone prompt is a list of one. */

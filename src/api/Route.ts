@@ -1,0 +1,29 @@
+// What a route is: how it is reached, who may, what it takes and what answers it.
+import type { Effect, Schema } from "effect"
+import type { Log } from "../../streams/Log.ts"
+import type { Config } from "../config/Config.ts"
+import type { Enqueue } from "../enqueue/Enqueue.ts"
+import type { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import type { Relay } from "../relay/Relay.ts"
+import type { Metrics } from "../telemetry/Metrics.ts"
+import type { Tokenizer } from "../tokenizer/Tokenizer.ts"
+import type { Pacer } from "./answer/Pacer.ts"
+import type { Call } from "./Call.ts"
+import type { Failure } from "./errors.ts"
+
+/** What handlers may need. */
+export type Services = Config | Enqueue | Log | Metrics | ModelCatalog | Pacer | Relay | Tokenizer
+
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE"
+  readonly path: `/${string}`
+  readonly summary: string
+  /** Asks for no key, takes no token from a bucket, and is logged at debug level only. */
+  readonly open: boolean
+  /** A relay process serves it too. */
+  readonly resume: boolean
+  readonly body: Schema.Constraint | null
+  /** Statuses besides the errors that any route may answer. */
+  readonly statuses: ReadonlyArray<number>
+  readonly handle: (call: Call) => Effect.Effect<void, Failure, Services>
+}

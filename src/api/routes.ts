@@ -1,0 +1,129 @@
+// Every route that Sluice answers: one table, read by the router, by /openapi.json, by the 405 answer
+// and by the tests.
+import { postChat, postCompletions } from "./generations.ts"
+import { showHealth, showMetrics, showReady } from "./health.ts"
+import { showHint } from "./hint.ts"
+import { listModels, showModel } from "./models.ts"
+import { describeRoutes } from "./openapi.ts"
+import { ChatBody } from "./parse/chat.ts"
+import { CompletionsBody } from "./parse/completions.ts"
+import { deleteRequest, showRequest, streamRequest } from "./requests.ts"
+import type { Route } from "./Route.ts"
+import { refusePlainStream } from "./socket.ts"
+import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./tokenize.ts"
+
+const keyed = { open: false, resume: false, body: null, statuses: [200] }
+const open = { open: true, resume: true, body: null, statuses: [200] }
+const resumed = { open: false, resume: true, body: null }
+
+export const routes: ReadonlyArray<Route> = [
+  {
+    ...keyed,
+    method: "POST",
+    path: "/v1/completions",
+    summary: "Complete a prompt, whole or as server-sent events.",
+    body: CompletionsBody,
+    handle: postCompletions,
+  },
+  {
+    ...keyed,
+    method: "POST",
+    path: "/v1/chat/completions",
+    summary: "Answer a conversation, whole or as server-sent events.",
+    body: ChatBody,
+    handle: postChat,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/v1/models",
+    summary: "The models that are served.",
+    handle: listModels,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/v1/models/:id",
+    summary: "One model.",
+    statuses: [200, 404],
+    handle: showModel,
+  },
+  {
+    ...keyed,
+    method: "POST",
+    path: "/tokenize",
+    summary: "Text or messages to token ids.",
+    body: TokenizeBody,
+    handle: postTokenize,
+  },
+  {
+    ...keyed,
+    method: "POST",
+    path: "/detokenize",
+    summary: "Token ids to text.",
+    body: DetokenizeBody,
+    handle: postDetokenize,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/v1/stream",
+    summary: "WebSocket: several requests on one connection, with cancel and resume.",
+    statuses: [101, 426],
+    handle: refusePlainStream,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/requests/:id",
+    summary: "A request as it stands: status, text so far, cursor, usage.",
+    statuses: [200, 404, 410],
+    handle: showRequest,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/requests/:id/events",
+    summary: "A request's events after ?cursor= or Last-Event-ID; 204 once all were delivered.",
+    statuses: [200, 204, 404, 410],
+    handle: streamRequest,
+  },
+  {
+    ...resumed,
+    method: "DELETE",
+    path: "/v1/requests/:id",
+    summary: "Cancel a request; acknowledged once durable.",
+    statuses: [200, 404, 410],
+    handle: deleteRequest,
+  },
+  {
+    ...open,
+    method: "GET",
+    path: "/health",
+    summary: "The process answers.",
+    handle: showHealth,
+  },
+  {
+    ...open,
+    method: "GET",
+    path: "/ready",
+    summary: "The log is open and a worker has the model loaded; 503 says what is missing.",
+    statuses: [200, 503],
+    handle: showReady,
+  },
+  {
+    ...open,
+    method: "GET",
+    path: "/metrics",
+    summary: "Metrics in Prometheus' text format.",
+    handle: showMetrics,
+  },
+  {
+    ...open,
+    method: "GET",
+    path: "/openapi.json",
+    summary: "This description.",
+    handle: describeRoutes(() => routes),
+  },
+  { ...open, method: "GET", path: "/", summary: "What this server is.", handle: showHint },
+]

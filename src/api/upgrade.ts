@@ -1,0 +1,65 @@
+// Node's "upgrade" event to a WebSocket: let in by the same rules as any call. Each message that makes
+// a request takes a token from the caller's bucket and goes through the parser of the stream dialect.
+import type { IncomingMessage } from "node:http"
+import type { Duplex } from "node:stream"
+import { Effect, FiberSet } from "effect"
+import { Config } from "../config/Config.ts"
+import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import { Metrics } from "../telemetry/Metrics.ts"
+import { Tokenizer } from "../tokenizer/Tokenizer.ts"
+import { admit, takeFrom } from "./admit.ts"
+import { Sockets } from "./answer/Sockets.ts"
+import type { Authenticate } from "./auth.ts"
+import { parseContext } from "./Call.ts"
+import { apiError, codeOf, type Failure } from "./errors.ts"
+import { checkCaller } from "./exposure.ts"
+import { parseStream } from "./parse/stream.ts"
+import { RateLimit } from "./RateLimit.ts"
+import { isSocketRequest, writeRawError } from "./socket.ts"
+
+type Needs = Config | ModelCatalog | Tokenizer
+
+const untold = () => {}
+
+export const makeUpgrade = Effect.fnUntraced(function* (authenticate: Authenticate) {
+  const config = yield* Config
+  const metrics = yield* Metrics
+  const rateLimit = yield* RateLimit
+  const sockets = yield* Sockets
+  const { served } = yield* ModelCatalog
+  const services = yield* Effect.context<Needs>()
+  const run = yield* FiberSet.makeRuntime<never>()
+
+  const enter = Effect.fnUntraced(function* (req: IncomingMessage) {
+    if (!isSocketRequest(req)) {
+      return yield* apiError("malformedHttp", "There is no such protocol to upgrade to here.")
+    }
+    yield* checkCaller(req.headers, config)
+    return yield* admit(req.headers, { authenticate, rateLimit, tell: untold })
+  })
+
+  const refuse = (socket: Duplex, failure: Failure) =>
+    Effect.sync(() => {
+      metrics.refused(served.name, codeOf(failure))
+      writeRawError(socket, failure)
+    })
+
+  return (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // Until the handshake nobody else listens, and a reset must not end the process.
+    const ignored = () => {}
+    socket.on("error", ignored)
+    const accepted = Effect.map(enter(req), (identity) => {
+      socket.off("error", ignored)
+      sockets.accept(req, socket, head, {
+        tenant: identity.tenant,
+        draft: (body, requestId) =>
+          takeFrom(rateLimit, identity, untold).pipe(
+            Effect.andThen(parseContext(req, { requestId, tenant: identity.tenant })),
+            Effect.flatMap((context) => parseStream(body, context)),
+            Effect.provideContext(services),
+          ),
+      })
+    })
+    run(Effect.catch(accepted, (failure) => refuse(socket, failure)))
+  }
+})
