@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { Effect, Schema } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 
-export class FolderError extends Schema.TaggedError<FolderError>()("FolderError", {
+class FolderError extends Schema.TaggedError<FolderError>()("FolderError", {
   message: Schema.String,
 }) {}
 

@@ -6,6 +6,7 @@ import { type Command, commands } from "./commands.ts"
 
 const indent = "  "
 const width = 26
+const columns = 100
 
 export const generalHelp = (version: string): string =>
   [
@@ -51,13 +52,28 @@ const flagLines = (setting: Setting<unknown>): ReadonlyArray<string> => {
   const from = setting.secret
     ? "Only from the file or the variable."
     : `Variable: ${variableOf(setting.key)}.`
-  const text = `${setting.about}${shownDefault(setting)}`
-  const first = head.length < width ? [`${indent}${head.padEnd(width)}${text}`] : []
+  const text = wrapped(`${setting.about}${shownDefault(setting)}`)
   const blank = indent + " ".repeat(width)
+  const rest = wrapped(`${from} ${capital(setting.expects)}.`)
+  const fits = head.length < width
   return [
-    ...(first.length > 0 ? first : [`${indent}${head}`, `${blank}${text}`]),
-    `${blank}${from} ${capital(setting.expects)}.`,
+    fits ? `${indent}${head.padEnd(width)}${text[0]}` : `${indent}${head}`,
+    ...[...text.slice(fits ? 1 : 0), ...rest].map((line) => blank + line),
   ]
+}
+
+/** Lines that end before column 100 beside the column of flags. */
+const wrapped = (text: string): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + word.length >= columns - width - indent.length) {
+      lines.push(line)
+      line = ""
+    }
+    line += line === "" ? word : ` ${word}`
+  }
+  return [...lines, line]
 }
 
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)

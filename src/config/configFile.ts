@@ -15,7 +15,7 @@ export interface FileSettings {
   readonly problems: ReadonlyArray<string>
 }
 
-export class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("ConfigFileError", {
+class ConfigFileError extends Schema.TaggedError<ConfigFileError>()("ConfigFileError", {
   message: Schema.String,
 }) {}
 
