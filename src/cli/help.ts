@@ -44,7 +44,7 @@ const shownDefault = (setting: Setting<unknown>): string => {
   const { fallback } = setting
   if (fallback === "" || (Array.isArray(fallback) && fallback.length === 0)) return ""
   if (setting.key === "model") return " Default: the bundled story model."
-  return ` Default: ${String(fallback)}.`
+  return ` Default: ${setting.show(fallback)}.`
 }
 
 const flagLines = (setting: Setting<unknown>): ReadonlyArray<string> => {

@@ -14,6 +14,8 @@ export interface Setting<A> {
   /** Relative values are resolved against the folder of whoever gave them. */
   readonly path: boolean
   readonly decode: (raw: unknown) => Option.Option<A>
+  /** The value as a person writes it. */
+  readonly show: (value: unknown) => string
 }
 
 export const variableOf = (key: string): string =>
@@ -35,11 +37,12 @@ interface Description<A> {
   readonly about: string
   /** Variables and flags are texts; a file's values may be. Undefined: this text says nothing. */
   readonly fromText?: (text: string) => unknown
+  readonly show?: (value: unknown) => string
 }
 
 export const setting = <A>(key: string, options: Description<A>): Setting<A> => {
   const decode = Schema.decodeUnknownOption(options.schema)
-  const { fromText, fallback, expects, about } = options
+  const { fromText, fallback, expects, about, show = String } = options
   return {
     key,
     fallback,
@@ -47,6 +50,7 @@ export const setting = <A>(key: string, options: Description<A>): Setting<A> => 
     about,
     secret: false,
     path: false,
+    show,
     decode: (raw) => decode(fromText && Predicate.isString(raw) ? fromText(raw.trim()) : raw),
   }
 }
@@ -86,13 +90,26 @@ type Range = readonly [min: number, max: number]
 const whole = ([minimum, maximum]: Range) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
+type Units = ReadonlyArray<readonly [name: string, scale: number]>
+
 const scaled =
-  (pattern: RegExp, units: Readonly<Record<string, number>>) =>
+  (units: Units) =>
   (given: string): number | undefined => {
-    const found = pattern.exec(given)
+    const found = number.exec(given)
     if (found === null) return undefined
-    const scale = units[(found[2] ?? "").toLowerCase()]
-    return scale === undefined ? undefined : Math.round(Number(found[1]) * scale)
+    const [, amount, name = ""] = found
+    const unit = units.find(([known]) => known.toLowerCase() === name.toLowerCase())
+    if (unit === undefined && name !== "") return undefined
+    return Math.round(Number(amount) * (unit?.[1] ?? 1))
+  }
+
+/** In the largest unit that leaves a whole number; units go from small to large. */
+const inUnits =
+  (units: Units) =>
+  (value: unknown): string => {
+    if (typeof value !== "number" || value === 0) return String(value)
+    const unit = units.findLast(([, scale]) => value % scale === 0)
+    return unit === undefined ? String(value) : `${value / unit[1]}${unit[0]}`
   }
 
 const number = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i
@@ -112,50 +129,56 @@ export const integer = (
   })
 
 const kibi = 1024
+const byteUnits: Units = [
+  ["KiB", kibi],
+  ["MiB", kibi ** 2],
+  ["GiB", kibi ** 3],
+  ["TiB", kibi ** 4],
+]
 
 export const bytes = (
   key: string,
   range: Range,
   fallback: number,
   about: string,
-): Setting<number> =>
-  setting(key, {
+): Setting<number> => {
+  const show = inUnits(byteUnits)
+  const expects = `bytes from ${show(range[0])} to ${show(range[1])}, as a number or with a unit`
+  return setting(key, {
     schema: whole(range),
     fallback,
-    expects: `bytes from ${range[0]} to ${range[1]}, as a number or as 64KiB, 4MiB, 2GiB`,
+    expects,
     about,
-    fromText: scaled(number, {
-      "": 1,
-      b: 1,
-      k: kibi,
-      kib: kibi,
-      m: kibi ** 2,
-      mib: kibi ** 2,
-      g: kibi ** 3,
-      gib: kibi ** 3,
-    }),
+    fromText: scaled(byteUnits),
+    show,
   })
+}
+
+const timeUnits: Units = [
+  ["ms", 1],
+  ["s", 1000],
+  ["m", 60_000],
+  ["h", 3_600_000],
+  ["d", 86_400_000],
+]
 
 export const duration = (
   key: string,
   range: Range,
   fallback: number,
   about: string,
-): Setting<number> =>
-  setting(key, {
+): Setting<number> => {
+  const show = inUnits(timeUnits)
+  const expects = `a time from ${show(range[0])} to ${show(range[1])}, in ms or with a unit`
+  return setting(key, {
     schema: whole(range),
     fallback,
-    expects: `ms from ${range[0]} to ${range[1]}, as a number or as 250ms, 10s, 5m, 24h, 7d`,
+    expects,
     about,
-    fromText: scaled(number, {
-      "": 1,
-      ms: 1,
-      s: 1000,
-      m: 60_000,
-      h: 3_600_000,
-      d: 86_400_000,
-    }),
+    fromText: scaled(timeUnits),
+    show,
   })
+}
 
 export const list = (key: string, about: string): Setting<ReadonlyArray<string>> =>
   setting<ReadonlyArray<string>>(key, {
