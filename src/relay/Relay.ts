@@ -3,7 +3,7 @@
 // later reads the log from where it stood; it holds back nobody else.
 import { Context, type Effect, Schema } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
-import type { RequestEvent } from "../../streams/fold/requestState.ts"
+import type { RequestEvent, TerminalEvent } from "../../streams/fold/requestState.ts"
 import type { LogError } from "../../streams/Log.ts"
 
 export class RelayError extends Schema.TaggedError<RelayError>()("RelayError", {
@@ -32,14 +32,17 @@ export interface Subscription {
 /** A request as the logs know it now. */
 export interface RequestView {
   readonly request: RequestAccepted
-  readonly state: "queued" | "running" | "finished" | "failed" | "cancelled" | "expired" | "deadLettered"
+  readonly state:
+    "queued" | "running" | "finished" | "failed" | "cancelled" | "expired" | "deadLettered"
   readonly attempt: number
-  /** Events so far: the highest cursor. */
+  /** Events so far, the terminal one too: the highest cursor. */
   readonly events: number
   /** Text so far, a choice. */
   readonly texts: ReadonlyArray<string>
   readonly finishes: ReadonlyArray<"stop" | "length" | null>
   readonly completionTokens: number
+  /** null while it runs. */
+  readonly terminal: TerminalEvent | null
 }
 
 export class Relay extends Context.Service<
@@ -47,15 +50,27 @@ export class Relay extends Context.Service<
   {
     /**
      * For the gateway that is about to append the request: live from the log's end, no history read.
-     * Call before the append; the subscription stays silent until events arrive.
+     * Call before the append; the subscription stays silent until events arrive. Over the bound on
+     * subscribers `onError` is called before this returns.
      */
     readonly subscribeNew: (requestId: string, subscriber: Subscriber) => Subscription
-    /** For a resuming client: history after `cursor` from the log, then live. */
+    /**
+     * For a resuming client: history after `cursor` from the log, then live. Succeeds once the
+     * history was given (or the subscriber is full); events come before and after that. A cursor at
+     * the terminal event is silent for good.
+     */
     readonly subscribe: (
       requestId: string,
       cursor: number,
       subscriber: Subscriber,
     ) => Effect.Effect<Subscription, RelayError | LogError>
+    /**
+     * The listener is told of every request that ends, whether anybody here follows it or not, some
+     * perhaps twice: for whoever keeps count of what is outstanding.
+     */
+    readonly onEnded: (listener: (requestId: string) => void) => void
+    /** Fails when the token log cannot be followed any more: nobody gets a token, the process should end. */
+    readonly lost: Effect.Effect<never, LogError>
     /** The request record, from memory or from the request log. */
     readonly find: (requestId: string) => Effect.Effect<RequestAccepted, RelayError | LogError>
     readonly view: (requestId: string) => Effect.Effect<RequestView, RelayError | LogError>
@@ -63,4 +78,3 @@ export class Relay extends Context.Service<
     readonly remember: (request: RequestAccepted) => void
   }
 >()("sluice/relay/Relay") {}
-

@@ -1,0 +1,53 @@
+// Everybody in this process who follows a request, whichever partition it lies in: their number is
+// bounded, and all are told when the log is lost.
+import type { LogError } from "../../streams/Log.ts"
+import { Follower, type FollowerOptions } from "./Follower.ts"
+import type { Partition } from "./partition.ts"
+import type { Subscription } from "./Relay.ts"
+
+/** Paused ones too. */
+export const subscribersMax = 131_072
+
+export class Followers {
+  readonly #partitions: ReadonlyArray<Partition>
+  readonly #open = new Set<Follower>()
+  #lost: LogError | null = null
+
+  constructor(partitions: ReadonlyArray<Partition>) {
+    this.#partitions = partitions
+  }
+
+  get isFull(): boolean {
+    return this.#open.size >= subscribersMax
+  }
+
+  offsetOf(partition: number): number {
+    return this.#partitions[partition]?.offset ?? 0
+  }
+
+  follow(options: Omit<FollowerOptions, "onOver">): Follower {
+    const onOver = (follower: Follower) => {
+      this.#open.delete(follower)
+      this.#partitions[follower.partition]?.leave(follower)
+    }
+    const follower = new Follower({ ...options, onOver })
+    this.#open.add(follower)
+    if (this.#lost !== null) follower.fail(this.#lost)
+    else this.#partitions[follower.partition]?.enter(follower)
+    return follower
+  }
+
+  subscription(follower: Follower): Subscription {
+    return {
+      close: () => follower.close(),
+      resume: () => {
+        if (follower.resume()) this.#partitions[follower.partition]?.enter(follower)
+      },
+    }
+  }
+
+  lose(error: LogError): void {
+    this.#lost = error
+    for (const follower of [...this.#open]) follower.fail(error)
+  }
+}

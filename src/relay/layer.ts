@@ -1,0 +1,165 @@
+// The Relay over the token and request logs: one tail a process, one reader of history a partition. A
+// token costs no fiber: the tail's callback folds and delivers in plain code.
+import { Deferred, Effect, Layer } from "effect"
+import type { TokenFrame } from "../../schemas/types.ts"
+import type { LogError } from "../../streams/Log.ts"
+import type { ReadRecord } from "../../streams/readRecord.ts"
+import { isRequestId } from "../../streams/requestId.ts"
+import { RequestLog } from "../../streams/RequestLog.ts"
+import { TokenLog } from "../../streams/TokenLog.ts"
+import { Config } from "../config/Config.ts"
+import { type Follower, goneError } from "./Follower.ts"
+import { Followers, subscribersMax } from "./followers.ts"
+import { historyStart } from "./history.ts"
+import { Partition } from "./partition.ts"
+import { Relay, RelayError, type Subscriber, type Subscription } from "./Relay.ts"
+import { makeRequestMemory } from "./requestMemory.ts"
+import { viewOf } from "./requestView.ts"
+
+/** Of history, in one read: what a pass holds in memory, and for how long it holds the event loop. */
+const readBytes = 128 * 1024
+
+const tooMany = () =>
+  new RelayError({
+    reason: "tooManySubscribers",
+    message: `This server already streams to ${subscribersMax} subscribers. Try again later.`,
+  })
+
+const unknown = (requestId: string) =>
+  new RelayError({
+    reason: "unknownRequest",
+    message: `There is no request "${requestId.slice(0, 64)}".`,
+  })
+
+const silent: Subscriber = { onEvents: () => true, onError: () => {} }
+const closed: Subscription = { resume: () => {}, close: () => {} }
+
+type Frames = ReadonlyArray<ReadRecord<TokenFrame>>
+
+const logDamage = (partition: number, frames: ReadonlyArray<ReadRecord<TokenFrame>>) =>
+  Effect.forEach(
+    frames.filter(({ damage }) => damage !== null),
+    ({ offset, damage }) =>
+      Effect.logError("a record of the token log is damaged").pipe(
+        Effect.annotateLogs({ partition, offset, damage: damage?.message }),
+      ),
+    { discard: true },
+  )
+
+/** Entries after which nothing of a request counts, whoever wrote them. */
+const tellEnded = (frames: Frames, listener: (requestId: string) => void) => {
+  for (const { value } of frames) {
+    if (value === null) continue
+    for (const { kind, requestId } of value.entries) {
+      if (kind === "TokensGenerated" || kind === "AttemptClaimed" || kind === "PromptScored")
+        continue
+      listener(requestId)
+    }
+  }
+}
+
+const openPartitions = Effect.fnUntraced(function* (tokenLog: TokenLog["Service"]) {
+  const open = Effect.fnUntraced(function* (index: number) {
+    const { next } = yield* tokenLog.bounds(index)
+    return new Partition(next, (offset) => tokenLog.readFrom(index, offset, readBytes))
+  })
+  return yield* Effect.forEach(
+    Array.from({ length: tokenLog.partitions }, (_, i) => i),
+    open,
+  )
+})
+
+/** The request record, from memory or the log; unknown and gone are told apart by the log. */
+const makeFind = (requestLog: RequestLog["Service"]) => {
+  const memory = makeRequestMemory()
+  const find = Effect.fn("Relay.find")(function* (requestId: string) {
+    if (!isRequestId(requestId)) return yield* unknown(requestId)
+    const known = memory.get(requestId)
+    if (known !== null) return known
+    const found = yield* requestLog.find(requestId)
+    if (found === "unknown") return yield* unknown(requestId)
+    if (found === "gone") return yield* goneError(requestId)
+    memory.put(found)
+    return found
+  })
+  return { find, remember: memory.put }
+}
+
+const makeRelay = Effect.gen(function* () {
+  const tokenLog = yield* TokenLog
+  const { log } = yield* Config
+  const { find, remember } = makeFind(yield* RequestLog)
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const partitions = yield* openPartitions(tokenLog)
+  const followers = new Followers(partitions)
+  const lost = yield* Deferred.make<never, LogError>()
+  let onEnded: ((requestId: string) => void) | null = null
+
+  yield* Effect.forEach(partitions, ({ catchUp }) => Effect.forkScoped(catchUp.run))
+  yield* tokenLog.tail({
+    from: new Map(partitions.map(({ offset }, index) => [index, offset])),
+    onFrames: (index, frames) => {
+      if (frames.some(({ damage }) => damage !== null)) runFork(logDamage(index, frames))
+      partitions[index]?.onFrames(frames)
+      if (onEnded !== null) tellEnded(frames, onEnded)
+    },
+    onError: (error) => {
+      followers.lose(error)
+      Deferred.doneUnsafe(lost, Effect.fail(error))
+    },
+  })
+
+  const followHistory = Effect.fnUntraced(function* (
+    requestId: string,
+    cursor: number,
+    subscriber: Subscriber,
+  ) {
+    const request = yield* find(requestId)
+    const start = yield* historyStart(tokenLog, requestId, log.retentionMs)
+    if (followers.isFull) return yield* tooMany()
+    return yield* Effect.callback<Follower, RelayError | LogError>((resume) => {
+      const follower = followers.follow({
+        requestId,
+        partition: tokenLog.partitionOf(requestId),
+        subscriber,
+        cursor,
+        offset: start.offset,
+        choices: request.prompts.length * request.n,
+        mustBegin: start.mayLackBeginning,
+        onSettled: (error) =>
+          resume(error === null ? Effect.sync(() => follower) : Effect.fail(error)),
+      })
+      return Effect.sync(() => follower.close())
+    })
+  })
+
+  return Relay.of({
+    find,
+    remember,
+    lost: Deferred.await(lost),
+    onEnded: (listener) => {
+      onEnded = listener
+    },
+    subscribeNew: (requestId, subscriber) => {
+      if (followers.isFull) return (subscriber.onError(tooMany()), closed)
+      const partition = tokenLog.partitionOf(requestId)
+      const offset = followers.offsetOf(partition)
+      const fresh = { cursor: 0, offset, choices: 0, mustBegin: false, onSettled: null }
+      return followers.subscription(
+        followers.follow({ requestId, partition, subscriber, ...fresh }),
+      )
+    },
+    subscribe: (requestId, cursor, subscriber) =>
+      Effect.map(followHistory(requestId, cursor, subscriber), (follower) =>
+        followers.subscription(follower),
+      ),
+    view: Effect.fn("Relay.view")(function* (requestId) {
+      const request = yield* find(requestId)
+      const follower = yield* followHistory(requestId, 0, silent)
+      follower.close()
+      return viewOf(request, follower.state)
+    }),
+  })
+})
+
+export const layerRelay = Layer.effect(Relay, makeRelay)
