@@ -12,7 +12,10 @@ import { Context, type Effect, Schema, type Scope } from "effect"
 export interface TopicSpec {
   readonly name: string
   readonly partitions: number
-  /** "delete": by age and bytes; "compact": the newest record of each key is kept. */
+  /**
+   * "delete": by age and bytes. "compact": of each key the newest record is kept, until it is older than
+   * retentionMs; offsets have gaps then, and a reader may miss what was replaced.
+   */
   readonly cleanup: "delete" | "compact"
   readonly retentionMs: number
   /** Of each partition. */
@@ -59,7 +62,7 @@ export class LogError extends Schema.TaggedError<LogError>()("LogError", {
   message: Schema.String,
 }) {}
 
-/** Batches of one partition arrive in offset order, without gap or repetition. */
+/** Batches of one partition arrive in offset order, without gap (but of compaction) or repetition. */
 export type OnRecords = (partition: TopicPartition, records: ReadonlyArray<LogRecord>) => void
 
 export interface TailOptions {

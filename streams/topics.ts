@@ -20,8 +20,12 @@ export interface TopicOptions {
 /** Kafka's topic names allow these only; every other character becomes "-". */
 const clean = (name: string) => name.replace(/[^A-Za-z0-9._-]/g, "-")
 
+const requestTopics = "sluice.requests."
+
 export const requestTopic = (model: string, version: string, tier: Tier) =>
-  `sluice.requests.${clean(model)}.${clean(version)}.${tier}`
+  `${requestTopics}${clean(model)}.${clean(version)}.${tier}`
+
+export const isRequestTopic = (topic: string): boolean => topic.startsWith(requestTopics)
 
 export const workerGroup = (model: string, version: string) =>
   `sluice.workers.${clean(model)}.${clean(version)}`
@@ -34,20 +38,23 @@ const kept = (name: string, partitions: number, options: TopicOptions): TopicSpe
   retentionBytes: options.retentionBytes,
 })
 
-const compacted = (name: string): TopicSpec => ({
+const compacted = (name: string, retentionMs: number): TopicSpec => ({
   name,
   partitions: 1,
   cleanup: "compact",
-  retentionMs: Number.MAX_SAFE_INTEGER,
+  retentionMs,
   retentionBytes: Number.MAX_SAFE_INTEGER,
 })
+
+/** Heartbeats come each second: a worker whose last one is older is long gone. */
+const workerRetentionMs = 3_600_000
 
 export const sharedTopics = (options: TopicOptions): ReadonlyArray<TopicSpec> => [
   kept(tokenTopic, options.tokenPartitions, options),
   kept(commandTopic, 1, options),
   kept(deadLetterTopic, 1, options),
-  compacted(controlTopic),
-  compacted(workerTopic),
+  compacted(controlTopic, Number.MAX_SAFE_INTEGER),
+  compacted(workerTopic, workerRetentionMs),
 ]
 
 export const modelTopics = (

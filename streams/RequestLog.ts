@@ -1,0 +1,103 @@
+// The log of accepted requests: one topic for each model version and tier. A request is acknowledged to
+// its client only after its append here is durable; a record is committed by the worker group only when
+// the request's terminal entry, and those of all earlier offsets of the partition, are durable.
+import { Context, Effect, Layer, type Scope } from "effect"
+import { codecs } from "../schemas/codec.ts"
+import type { RequestAccepted, Tier } from "../schemas/types.ts"
+import { findRequest, type FoundRequest } from "./findRequest.ts"
+import { type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
+import { partitionsOf } from "./partitionsOf.ts"
+import { type ReadRecord, readRecords } from "./readRecord.ts"
+import { requestTopic, tiers, workerGroup } from "./topics.ts"
+
+export type RequestRecord = ReadRecord<RequestAccepted>
+
+export interface RequestConsumerOptions {
+  readonly model: string
+  readonly version: string
+  /** Unique among live workers. */
+  readonly member: string
+  /** Partitions are shared out in proportion to it. */
+  readonly slots: number
+  readonly onAssigned: (epoch: number, partitions: ReadonlyArray<TopicPartition>) => void
+  /** Must only enqueue. See Log.ts for what an epoch means. */
+  readonly onRequests: (
+    epoch: number,
+    partition: TopicPartition,
+    requests: ReadonlyArray<RequestRecord>,
+  ) => void
+  readonly onError: (error: LogError) => void
+}
+
+export interface RequestPlace {
+  readonly partition: number
+  /** What the partition was chosen by: the prompt-cache key, or a hash of the prompt's beginning. */
+  readonly key: string
+}
+
+export class RequestLog extends Context.Service<
+  RequestLog,
+  {
+    /** Of the topic of this model version and tier. */
+    readonly partitions: (
+      model: string,
+      version: string,
+      tier: Tier,
+    ) => Effect.Effect<number, LogError>
+    /** To the topic of the request's own model, version and tier. Durable when it succeeds. */
+    readonly append: (
+      request: RequestAccepted,
+      place: RequestPlace,
+    ) => Effect.Effect<number, LogError>
+    /**
+     * Looks for a request in every request topic, from its id's time less a slack for clocks up to some
+     * time after it, and no further: "unknown" is not there, "gone" may have been before retention.
+     */
+    readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
+    /** Joins the worker group of a model version, over its tiers, until the scope closes. */
+    readonly consume: (
+      options: RequestConsumerOptions,
+    ) => Effect.Effect<Consumer, LogError, Scope.Scope>
+    /** What the worker group of a model version has committed of one of its partitions. */
+    readonly committed: (
+      model: string,
+      version: string,
+      partition: TopicPartition,
+    ) => Effect.Effect<number | null, LogError>
+  }
+>()("sluice/streams/RequestLog") {
+  /** The topics must be there: `createTopics(modelTopics(...))` comes first. */
+  static readonly layer = Layer.effect(
+    RequestLog,
+    Effect.gen(function* () {
+      const log = yield* Log
+      return RequestLog.of({
+        partitions: (model, version, tier) =>
+          Effect.provideService(partitionsOf(requestTopic(model, version, tier)), Log, log),
+        append: (request, { partition, key }) =>
+          Effect.suspend(() =>
+            log.append(
+              { topic: requestTopic(request.model, request.version, request.tier), partition },
+              [{ key, value: codecs.requestAccepted.encode(request) }],
+            ),
+          ),
+        find: (requestId) => findRequest(log, requestId),
+        consume: ({ model, version, member, slots, onAssigned, onRequests, onError }) =>
+          log.consume({
+            group: workerGroup(model, version),
+            member,
+            topics: tiers.map((tier) => requestTopic(model, version, tier)),
+            slots,
+            handler: {
+              onAssigned,
+              onRecords: (epoch, partition, records) =>
+                onRequests(epoch, partition, readRecords(codecs.requestAccepted, records)),
+              onError,
+            },
+          }),
+        committed: (model, version, partition) =>
+          log.committed(workerGroup(model, version), partition),
+      })
+    }),
+  )
+}
