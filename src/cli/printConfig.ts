@@ -13,10 +13,11 @@ const valueAt = (config: unknown, key: string): unknown =>
       config,
     )
 
-const shown = (setting: Setting<unknown>, value: unknown): string => {
-  if (setting.secret) return Array.isArray(value) ? `# ${value.length} configured` : "# configured"
-  return JSON.stringify(value)
-}
+/** A secret's line is a comment: what is printed can be used as a file, and gives nothing away. */
+const line = ({ key, secret }: Setting<unknown>, leaf: string, value: unknown): string =>
+  secret
+    ? `# ${key}: ${Array.isArray(value) ? value.length : 1} configured`
+    : `${leaf}: ${JSON.stringify(value)}`
 
 const column = 44
 
@@ -35,7 +36,8 @@ export const printConfig = ({ config, sources }: Loaded): string => {
       section = parts[0] ?? ""
       lines.push(`${section}:`)
     }
-    const text = `${parts.length > 1 ? "  " : ""}${leaf}: ${shown(setting, valueAt(config, setting.key))}`
+    const own = line(setting, leaf, valueAt(config, setting.key))
+    const text = `${parts.length > 1 ? "  " : ""}${own}`
     lines.push(`${text.padEnd(column)} # ${sources.get(setting.key) ?? "default"}`)
   }
   return lines.join("\n")

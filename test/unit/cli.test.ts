@@ -101,7 +101,7 @@ describe("sluice config", () => {
       sources: new Map(),
     })
     assert.notInclude(printed, "secret")
-    assert.match(printed, /^apiKeys: # 1 configured/m)
+    assert.match(printed, /^# apiKeys: 1 configured/m)
   })
 })
 
