@@ -8,7 +8,7 @@ import { type WebSocket, WebSocketServer } from "ws"
 import { Config } from "../../config/Config.ts"
 import type { Enqueue } from "../../enqueue/Enqueue.ts"
 import type { Relay } from "../../relay/Relay.ts"
-import type { Metrics } from "../../telemetry/Metrics.ts"
+import { Metrics } from "../../telemetry/Metrics.ts"
 import type { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError } from "../errors.ts"
 import { Pacer } from "./Pacer.ts"
@@ -23,7 +23,7 @@ const inboxMax = 4096
 
 /** What one socket has sent and nobody has handled yet. null: it was not text. */
 interface Inbox {
-  readonly messages: Array<string | null>
+  readonly messages: Array<Buffer | null>
   handling: boolean
 }
 
@@ -54,9 +54,15 @@ export class Sockets extends Context.Service<
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => open.forEach((ws) => ws.close(goingAway, "The server stops."))),
       )
+      const metrics = yield* Metrics
+      const tell = () => metrics.gauge("sluice_connections", { kind: "websocket" }, open.size)
       const welcome = (ws: WebSocket, duplex: Duplex, gate: SocketGate) => {
         open.add(ws)
-        ws.once("close", () => open.delete(ws))
+        tell()
+        ws.once("close", () => {
+          open.delete(ws)
+          tell()
+        })
         const session = new SocketSession({
           ws,
           duplex,
@@ -81,7 +87,7 @@ const receive = (ws: WebSocket, session: SocketSession, handle: (inbox: Inbox) =
   ws.on("error", () => {})
   ws.on("message", (data, isBinary) => {
     session.alive()
-    inbox.messages.push(isBinary ? null : String(data))
+    inbox.messages.push(isBinary || !Buffer.isBuffer(data) ? null : data)
     if (inbox.messages.length > inboxMax) return ws.close(tooManyMessages, "Too many messages.")
     if (inbox.handling) return
     inbox.handling = true
@@ -97,12 +103,12 @@ const handleAll = Effect.fnUntraced(function* (
   inbox: Inbox,
 ) {
   while (inbox.messages.length > 0 && ws.readyState === ws.OPEN) {
-    const text = inbox.messages.shift() ?? null
-    if (text === null) {
+    const bytes = inbox.messages.shift() ?? null
+    if (bytes === null) {
       const failure = apiError("invalidJson", "Messages are JSON text, not binary.")
       session.fail({ clientId: null, requestId: null }, failure)
     } else {
-      yield* handleMessage(session, gate, text)
+      yield* handleMessage(session, gate, bytes)
     }
   }
   inbox.handling = false

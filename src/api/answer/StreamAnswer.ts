@@ -60,6 +60,11 @@ export class StreamAnswer implements Subscriber, Beating {
     this.#onEnd = (end) => resume(Effect.succeed(end))
   })
 
+  /** What went wrong before `open`. */
+  get refused(): Failure | null {
+    return this.#early
+  }
+
   attach(subscription: Subscription): void {
     this.#subscription = subscription
     if (this.#end !== null) subscription.close()

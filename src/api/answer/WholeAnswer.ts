@@ -26,6 +26,7 @@ export class WholeAnswer implements Subscriber, Beating {
   #subscription: Subscription | null = null
   #request: RequestAccepted | null = null
   #collector: Collector | null = null
+  #early: Failure | null = null
   #tokens = 0
   #end: Effect.Effect<AnswerEnd, Failure> | null = null
   #onEnd: (end: Effect.Effect<AnswerEnd, Failure>) => void = () => {}
@@ -42,6 +43,11 @@ export class WholeAnswer implements Subscriber, Beating {
     this.#onEnd = resume
   })
 
+  /** What went wrong before `open`. */
+  get refused(): Failure | null {
+    return this.#early
+  }
+
   attach(subscription: Subscription): void {
     this.#subscription = subscription
     if (this.#end !== null) subscription.close()
@@ -53,6 +59,7 @@ export class WholeAnswer implements Subscriber, Beating {
     const held = this.#held
     this.#held = []
     this.onEvents(held)
+    if (this.#early !== null) this.#fail(this.#early)
     if (this.#options.exchange.res.destroyed) this.#finish(this.#left())
   }
 
@@ -77,7 +84,8 @@ export class WholeAnswer implements Subscriber, Beating {
   }
 
   onError(error: RelayError | LogError): void {
-    this.#fail(error)
+    if (this.#request === null) this.#early = error
+    else this.#fail(error)
   }
 
   beat(nowMs: number): void {

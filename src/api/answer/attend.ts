@@ -10,6 +10,8 @@ import type { AnswerEnd } from "./StreamAnswer.ts"
 
 export interface Attending extends Subscriber {
   readonly attach: (subscription: Subscription) => void
+  /** Why there is no subscription: then nothing is submitted. */
+  readonly refused: Failure | null
   readonly ended: Effect.Effect<AnswerEnd, Failure>
   /** Closes the subscription too. */
   readonly close: () => void
@@ -32,6 +34,7 @@ export const attend = Effect.fnUntraced(function* (
   return yield* Effect.uninterruptibleMask((restore) => {
     answering.attach(relay.subscribeNew(draft.requestId, answering))
     return Effect.gen(function* () {
+      if (answering.refused !== null) return yield* answering.refused
       const request = yield* enqueue.submit(draft)
       relay.remember(request)
       open(request)

@@ -1,7 +1,10 @@
 // A request as GET and DELETE /v1/requests/{id} show it: where it stands, what it said so far, and the
 // cursor from which its events go on.
 import type { RequestView } from "../../relay/Relay.ts"
+import { type ErrorBody, toErrorBody } from "../errors.ts"
 import { createdAt } from "./dialect/Projection.ts"
+import { terminalError } from "./dialect/terminalError.ts"
+import { type Usage, usageOf } from "./dialect/usage.ts"
 
 export interface RequestBody {
   readonly id: string
@@ -22,16 +25,14 @@ export interface RequestBody {
     readonly text: string
     readonly finish_reason: "stop" | "length" | null
   }>
-  readonly usage: {
-    readonly prompt_tokens: number
-    readonly completion_tokens: number
-    readonly total_tokens: number
-  }
+  readonly usage: Usage
+  /** Why it did not finish; null otherwise. */
+  readonly error: ErrorBody["error"] | null
 }
 
 export const requestBody = (view: RequestView): RequestBody => {
-  const { request } = view
-  const promptTokens = request.prompts.reduce((sum, prompt) => sum + prompt.length, 0)
+  const { request, terminal } = view
+  const failure = terminal === null ? null : terminalError(terminal)
   return {
     id: request.requestId,
     object: "request",
@@ -50,10 +51,11 @@ export const requestBody = (view: RequestView): RequestBody => {
       text,
       finish_reason: view.finishes[index] ?? null,
     })),
-    usage: {
-      prompt_tokens: promptTokens,
-      completion_tokens: view.completionTokens,
-      total_tokens: promptTokens + view.completionTokens,
-    },
+    usage: usageOf({
+      promptTokens: request.prompts.reduce((sum, prompt) => sum + prompt.length, 0),
+      cachedTokens: terminal?.cachedTokens ?? 0,
+      completionTokens: view.completionTokens,
+    }),
+    error: failure === null ? null : toErrorBody(failure).error,
   }
 }

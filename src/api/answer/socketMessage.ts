@@ -1,6 +1,7 @@
 // What a client may say on WS /v1/stream: a request (any object without a `type`), a cancel, a resume.
 // The request's own fields belong to the parser of requests; here only who is meant is read.
 import { Effect, Schema } from "effect"
+import { parseJson } from "../body.ts"
 import { apiError, type ApiError } from "../errors.ts"
 
 /** The client's own name for one of several requests on a socket; null: the only one without a name. */
@@ -34,7 +35,6 @@ const Envelope = Schema.Struct({
   cursor: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
 })
 
-const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
 const decodeEnvelope = Schema.decodeUnknownEffect(Envelope)
 
 const badEnvelope = () =>
@@ -45,11 +45,9 @@ const badEnvelope = () =>
   )
 
 export const parseSocketMessage = Effect.fnUntraced(function* (
-  text: string,
+  bytes: Buffer,
 ): Effect.fn.Return<SocketMessage, ApiError> {
-  const body = yield* Effect.mapError(decodeJson(text), () =>
-    apiError("invalidJson", "A message is one JSON object."),
-  )
+  const body = yield* parseJson(bytes)
   const envelope = yield* Effect.mapError(decodeEnvelope(body), badEnvelope)
   const clientId = envelope.id ?? null
   const requestId = envelope.request_id ?? null

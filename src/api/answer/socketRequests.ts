@@ -2,10 +2,12 @@
 // finished when its request is durable or refused, so messages of one socket take effect in order.
 import { Deferred, Effect } from "effect"
 import { newRequestId } from "../../../streams/requestId.ts"
+import { Config } from "../../config/Config.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { Relay } from "../../relay/Relay.ts"
+import { Metrics } from "../../telemetry/Metrics.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
-import { apiError, type Failure } from "../errors.ts"
+import { apiError, codeOf, type Failure, isRefusal } from "../errors.ts"
 import { meterOf } from "./answer.ts"
 import { attend } from "./attend.ts"
 import { streamProjectionAs } from "./dialect/stream.ts"
@@ -26,15 +28,26 @@ export interface SocketGate {
 export const handleMessage = Effect.fn("Socket.message")(function* (
   session: SocketSession,
   gate: SocketGate,
-  text: string,
+  bytes: Buffer,
 ) {
   const failTo = (clientId: ClientId) => (failure: Failure) =>
     Effect.sync(() => session.fail({ clientId, requestId: null }, failure))
-  const message = yield* parseSocketMessage(text).pipe(
+  const message = yield* parseSocketMessage(bytes).pipe(
     Effect.catch((failure) => Effect.as(failTo(null)(failure), null)),
   )
   if (message === null) return
-  yield* perform(session, gate, message).pipe(Effect.catch(failTo(message.clientId)))
+  const { refused } = yield* Metrics
+  const { servedModelName } = yield* Config
+  yield* perform(session, gate, message).pipe(
+    Effect.tapError((failure) =>
+      Effect.sync(() => {
+        if (message.kind === "request" && isRefusal(failure)) {
+          refused(servedModelName, codeOf(failure))
+        }
+      }),
+    ),
+    Effect.catch(failTo(message.clientId)),
+  )
 })
 
 const perform = Effect.fnUntraced(function* (
@@ -68,7 +81,7 @@ const startRequest = Effect.fnUntraced(function* (
   const { model: facts } = yield* Tokenizer
   const meter = yield* meterOf(draft)
   const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter })
-  const open = yield* Deferred.make<void>()
+  const open = yield* Deferred.make<void, Failure>()
   const answered = attend(draft, stream, (request) => {
     // Only a client that names its requests expects a message that is not a delta.
     const about = { clientId, requestId }
@@ -78,11 +91,10 @@ const startRequest = Effect.fnUntraced(function* (
   })
   yield* answered.pipe(
     Effect.matchEffect({
-      onFailure: (failure) => Effect.sync(() => session.fail({ clientId, requestId }, failure)),
+      onFailure: (failure) => Deferred.fail(open, failure),
       onSuccess: (end) => logEnd(draft, end),
     }),
     Effect.ensuring(Effect.sync(() => session.release(clientId))),
-    Effect.ensuring(Deferred.succeed(open, undefined)),
     Effect.forkDetach,
   )
   yield* Deferred.await(open)

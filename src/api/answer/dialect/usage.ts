@@ -10,7 +10,9 @@ export interface Usage {
 }
 
 /** completion_tokens is the number of positions delivered, nothing else. */
-export const usageOf = (terminal: TerminalEvent): Usage => ({
+export const usageOf = (
+  terminal: Pick<TerminalEvent, "promptTokens" | "cachedTokens" | "completionTokens">,
+): Usage => ({
   prompt_tokens: terminal.promptTokens,
   completion_tokens: terminal.completionTokens,
   total_tokens: terminal.promptTokens + terminal.completionTokens,
