@@ -337,16 +337,16 @@ describe("what must be beside what", () => {
     assert.deepStrictEqual(exported, typed)
   })
 
-  it("every kernel has a reference and a test", () => {
+  it("every kernel has a header, a reference and a test", () => {
     const tests = native.filter((path) => path.endsWith("_test.cc")).map(textOf)
-    const kernels = native.flatMap((path) => /^native\/kernels\/(\w+)\.h$/.exec(path)?.[1] ?? [])
-    const operations = kernels.filter((name) =>
-      ["h", "cc", "cu"].some((kind) =>
-        existsSync(join(projectRoot, `native/kernels/${name}.${kind}`)),
-      ),
+    const kernel = /^native\/kernels\/(?:reference\/(\w+)|(\w+)_(?:avx2|avx512|neon))\.cc$/
+    const operations = new Set(
+      native.flatMap((path) => kernel.exec(path)?.slice(1).filter(Boolean) ?? []),
     )
+    assert.isAbove(operations.size, 0)
     none(
-      operations.flatMap((name) => [
+      [...operations].flatMap((name) => [
+        ...(allFiles.includes(`native/kernels/${name}.h`) ? [] : [`${name}: header`]),
         ...(allFiles.includes(`native/kernels/reference/${name}.cc`) ? [] : [`${name}: reference`]),
         ...(tests.some((text) => text.includes(`kernels/${name}.h`)) ? [] : [`${name}: test`]),
       ]),
