@@ -1,6 +1,6 @@
 // `npm run build`: dist/ for the published package, since Node strips types from no file under
 // node_modules. In a checkout nothing reads dist/.
-import { copyFileSync, readdirSync, rmSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { root, runs, SetupError } from "./house.mjs"
 import { main } from "./setup.mjs"
@@ -9,8 +9,4 @@ await main(async () => {
   rmSync(join(root, "dist"), { recursive: true, force: true })
   const code = await runs(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json"])
   if (code !== 0) throw new SetupError("tsc found errors; dist/ is not complete")
-  for (const name of readdirSync(join(root, "schemas"))) {
-    if (!name.endsWith(".avsc")) continue
-    copyFileSync(join(root, "schemas", name), join(root, "dist", "schemas", name))
-  }
 })

@@ -34,7 +34,7 @@ export const linesOf = (path: string): ReadonlyArray<string> => {
   return lines.at(-1) === "" ? lines.slice(0, -1) : lines
 }
 
-export const isGenerated = (path: string): boolean => path === "schemas/types.ts"
+export const isGenerated = (path: string): boolean => /^schemas\/(types|avro)\.ts$/.test(path)
 
 export const typescript = allFiles.filter((path) => path.endsWith(".ts") && !isGenerated(path))
 export const scripts = allFiles.filter((path) => path.endsWith(".mjs"))
