@@ -25,6 +25,9 @@ interface Bucket {
 /** Past it the longest unseen tenant is forgotten: it starts full again, which only favours it. */
 const tenantsMax = 10_000
 
+/** Refills are fractions: who waited exactly as long as told must not fail by the last bit. */
+const roundingMax = 1e-6
+
 /** One token from a bucket as it was left: pure, so that a shared store can do the same. */
 export const takeToken = (
   bucket: Bucket | undefined,
@@ -36,8 +39,8 @@ export const takeToken = (
       ? rate.burst
       : bucket.level + (Math.max(0, now - bucket.at) / 1000) * rate.requestsPerSecond
   const level = Math.min(rate.burst, refilled)
-  const allowed = level >= 1
-  const left = allowed ? level - 1 : level
+  const allowed = level >= 1 - roundingMax
+  const left = allowed ? Math.max(0, level - 1) : level
   const msOf = (tokens: number) => Math.ceil((tokens / rate.requestsPerSecond) * 1000)
   return {
     bucket: { level: left, at: now },

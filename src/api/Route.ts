@@ -22,6 +22,8 @@ export interface Route {
   readonly open: boolean
   /** A relay process serves it too. */
   readonly resume: boolean
+  /** Makes a request: its refusals are metered. */
+  readonly generates: boolean
   readonly body: Schema.Constraint | null
   /** Statuses besides the errors that any route may answer. */
   readonly statuses: ReadonlyArray<number>

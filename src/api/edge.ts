@@ -83,7 +83,10 @@ const unrouted = (
   const { req, res } = exchange
   const allowed = methods(pathOf(req.url))
   const asked = `${req.method} ${pathOf(req.url).slice(0, 100)}`
-  if (allowed.length === 0) return apiError("unknownRoute", `There is no ${asked}.`)
+  // A path that is there under this very method could not be read: a broken %-escape.
+  if (allowed.length === 0 || allowed.includes(req.method ?? "")) {
+    return apiError("unknownRoute", `There is no ${asked}.`)
+  }
   res.setHeader("allow", allowed.join(", "))
   return apiError("methodNotAllowed", `${asked} is not allowed; ${allowed.join(", ")} is.`)
 }
@@ -131,7 +134,10 @@ export const makeEdge = Effect.fnUntraced(function* (options: EdgeOptions) {
   const metrics = yield* Metrics
   const { served } = yield* ModelCatalog
   const methods = methodsOf(options.routes)
-  const quietPaths = new Set<unknown>(options.routes.filter((r) => r.open).map((r) => r.path))
+  const pathsWhere = (holds: (route: Route) => boolean) =>
+    new Set<unknown>(options.routes.filter(holds).map((route) => route.path))
+  const quiet = pathsWhere((route) => route.open)
+  const generates = pathsWhere((route) => route.generates)
   const routed = yield* HttpRouter.toHttpEffect(
     HttpRouter.use((router) =>
       Effect.forEach(
@@ -155,7 +161,9 @@ export const makeEdge = Effect.fnUntraced(function* (options: EdgeOptions) {
   const refuse = (arrived: Arrived, failure: Failure) =>
     Effect.sync(() => {
       arrived.notes["code"] = codeOf(failure)
-      if (isRefusal(failure)) metrics.refused(served.name, codeOf(failure))
+      if (generates.has(arrived.notes["route"]) && isRefusal(failure)) {
+        metrics.refused(served.name, codeOf(failure))
+      }
       writeError(arrived.exchange.res, failure)
     })
   return Effect.gen(function* () {
@@ -168,7 +176,7 @@ export const makeEdge = Effect.fnUntraced(function* (options: EdgeOptions) {
           refuse(arrived, internal()),
         ),
       ),
-      Effect.onExit((exit) => logLine(arrived, exit, quietPaths.has(arrived.notes["route"]))),
+      Effect.onExit((exit) => logLine(arrived, exit, quiet.has(arrived.notes["route"]))),
     )
     return written
   })

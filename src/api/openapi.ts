@@ -74,8 +74,9 @@ const toComponents = (schema: unknown): unknown =>
 
 const operationOf = (route: Route, components: Record<string, unknown>) => ({
   summary: route.summary,
-  operationId: `${route.method.toLowerCase()}${route.path.replace(/[^a-zA-Z]+(.)?/g, (_, next) =>
-    typeof next === "string" ? next.toUpperCase() : "",
+  operationId: `${route.method.toLowerCase()}${route.path.replace(
+    /[^a-zA-Z0-9]+(.)?/g,
+    (_, next) => (typeof next === "string" ? next.toUpperCase() : ""),
   )}`,
   parameters: [...parametersOf(route), ...queryOf(route)],
   ...(route.body === null ? {} : { requestBody: bodyOf(route.body, components) }),

@@ -12,13 +12,14 @@ import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
 import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./tokenize.ts"
 
-const keyed = { open: false, resume: false, body: null, statuses: [200] }
-const open = { open: true, resume: true, body: null, statuses: [200] }
-const resumed = { open: false, resume: true, body: null }
+const keyed = { open: false, resume: false, generates: false, body: null, statuses: [200] }
+const generating = { ...keyed, generates: true }
+const resumed = { ...keyed, resume: true }
+const open = { ...keyed, open: true, resume: true }
 
 export const routes: ReadonlyArray<Route> = [
   {
-    ...keyed,
+    ...generating,
     method: "POST",
     path: "/v1/completions",
     summary: "Complete a prompt, whole or as server-sent events.",
@@ -26,7 +27,7 @@ export const routes: ReadonlyArray<Route> = [
     handle: postCompletions,
   },
   {
-    ...keyed,
+    ...generating,
     method: "POST",
     path: "/v1/chat/completions",
     summary: "Answer a conversation, whole or as server-sent events.",

@@ -30,9 +30,13 @@ const pathText = (path: ReadonlyArray<PropertyKey>): string =>
     return text === "" ? shorten(String(part)) : `${text}.${shorten(String(part))}`
   }, "")
 
-/** The 400 of a field: `param` must be `allowed`, found something else. */
+/** The 400 of a field: `param` must be `allowed`, found something else. "": the body as a whole. */
 export const wrongValue = (param: string, allowed: string, found: unknown): ApiError =>
-  apiError("invalidValue", `${param} must be ${allowed}, found ${describe(found)}.`, { param })
+  apiError(
+    "invalidValue",
+    `${param || "The body"} must be ${allowed}, found ${describe(found)}.`,
+    param === "" ? {} : { param },
+  )
 
 const typeNames: Readonly<Record<string, string>> = {
   String: "a string",
@@ -48,7 +52,7 @@ const expectedOf = (annotations: { readonly expected?: unknown } | undefined): s
 /** Down the first branch of an issue to the value that is wrong. */
 const firstWrong = (issue: SchemaIssue.Issue, path: ReadonlyArray<PropertyKey>): ApiError => {
   const wrong = (expected: string | null) =>
-    wrongValue(pathText(path) || "The body", expected ?? "another value", inputOf(issue))
+    wrongValue(pathText(path), expected ?? "another value", inputOf(issue))
   switch (issue._tag) {
     case "Pointer":
       return firstWrong(issue.issue, [...path, ...issue.path])
