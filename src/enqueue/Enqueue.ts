@@ -22,8 +22,15 @@ export class Enqueue extends Context.Service<
   Enqueue,
   {
     /** Durable when it succeeds. */
-    readonly submit: (draft: RequestDraft) => Effect.Effect<RequestAccepted, EnqueueError | LogError>
+    readonly submit: (
+      draft: RequestDraft,
+    ) => Effect.Effect<RequestAccepted, EnqueueError | LogError>
     /** Appends Cancelled and tells the workers; acknowledged once the entry is durable. Idempotent. */
     readonly cancel: (requestId: string, by: string) => Effect.Effect<void, LogError>
+    /**
+     * A request ended: what it held of the admission's bounds is free. Whoever composes a gateway
+     * wires it once to Relay.onEnded; ids of other gateways and repetitions change nothing.
+     */
+    readonly ended: (requestId: string) => void
   }
 >()("sluice/enqueue/Enqueue") {}
