@@ -1,0 +1,74 @@
+// A worker's status with plain values, and a request as a client asked for it.
+import type { RequestAccepted, WorkerStatus } from "../../schemas/types.ts"
+import type { RequestDraft } from "../../src/enqueue/Enqueue.ts"
+
+export const workerStatus = (change: Partial<WorkerStatus> = {}): WorkerStatus => ({
+  workerId: "w1",
+  at: 1_000,
+  model: "tales-11m",
+  version: "1",
+  state: "ready",
+  partitions: [],
+  slotsFree: 8,
+  slots: 8,
+  blocksFree: 100,
+  blocks: 100,
+  requestsRunning: 0,
+  requestsWaiting: 0,
+  tokensOutstanding: 0,
+  tokensPerSecond: 0,
+  stalledMs: 0,
+  device: "scripted",
+  ...change,
+})
+
+export const requestDraft = (change: Partial<RequestDraft> = {}): RequestDraft => ({
+  requestId: "req-0192f0c1a2b37c4d8e5f60718293a4b5",
+  model: "tales-11m",
+  tier: "default",
+  tenant: "",
+  dialect: "completions",
+  promptCacheKey: null,
+  prompts: [[0, 5, 6, 7]],
+  n: 1,
+  sampling: {
+    maxTokens: 16,
+    minTokens: 0,
+    temperature: 1,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    repetitionPenalty: 1,
+    logitBias: [],
+    seed: 1,
+    stop: [],
+    stopTokenIds: [],
+    ignoreEos: false,
+    logprobs: -1,
+    promptLogprobs: -1,
+    skipSpecialTokens: true,
+    includeStop: false,
+  },
+  answer: {
+    stream: true,
+    includeUsage: false,
+    echo: false,
+    echoTexts: [],
+    returnTokenIds: false,
+    cancelOnDisconnect: false,
+    serviceTier: null,
+    user: null,
+    clientId: null,
+  },
+  traceparent: null,
+  timeoutMs: null,
+  ...change,
+})
+
+export const acceptedRequest = (change: Partial<RequestAccepted> = {}): RequestAccepted => {
+  const { timeoutMs, ...draft } = requestDraft()
+  const deadline = Number.MAX_SAFE_INTEGER - (timeoutMs ?? 0)
+  return { ...draft, version: "1", acceptedAt: 0, deadline, ...change }
+}
