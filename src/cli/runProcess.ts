@@ -1,11 +1,11 @@
 // Runs one process of Sluice to its end: builds its layers, says that it is ready, and waits for a signal
 // or for something it cannot do without. Leaving closes the layers in reverse, which is the drain.
-import { Cause, Effect, Exit, Fiber, Layer } from "effect"
+import { Cause, Context, Effect, Exit, Fiber, Layer } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 import { layerLogger } from "../telemetry/logger.ts"
 import { announcement } from "./announce.ts"
 import type { ProcessKind } from "./commands.ts"
-import { facts, lost, processLayer } from "./compose.ts"
+import { Process, processLayer } from "./compose.ts"
 import { failureSentence } from "./failure.ts"
 import { checkData, checkModel } from "./folders.ts"
 import { onStopSignal } from "./signals.ts"
@@ -18,9 +18,10 @@ const program = (kind: ProcessKind, config: ConfigShape) =>
     yield* checkModel(config)
     yield* checkData(config)
     const context = yield* Layer.build(processLayer(kind, config))
+    const { url, device, lost } = Context.get(context, Process)
     // performance.now() counts from the start of this process: what a person has waited.
-    say(announcement({ kind, config, ...facts(kind, context), startMs: performance.now() }))
-    return yield* lost(kind, context)
+    say(announcement({ kind, config, url, device, startMs: performance.now() }))
+    return yield* lost
   }).pipe(Effect.scoped, Effect.provide(layerLogger(config.logLevel)))
 
 /** Resolves to the exit code. */

@@ -1,11 +1,8 @@
 // The whole pipeline around a scripted engine: `sluice serve` as a child, the load generator here, both
 // on this machine. 100 tokens in, 200 out. Finds the highest rate at which the 99th percentile of the
 // time to the first token stays below 100 ms, and says what was busy at that rate.
-import { spawn, type ChildProcess } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { projectRoot } from "../support/shared.ts"
+import { readFileSync } from "node:fs"
+import { startSluice } from "../support/server.ts"
 import { type LoadResult, makeLoad } from "./load.ts"
 import type { BenchOptions, BenchResult } from "./main.ts"
 
@@ -15,44 +12,12 @@ const tokensPerSecond = 100
 const firstMsMax = 100
 const clockTicksPerSecond = 100
 
-interface Server {
-  readonly child: ChildProcess
-  readonly port: number
-  readonly stop: () => Promise<void>
-}
-
-/** Starts `sluice serve` with the scripted engine; ready when it has printed its address. */
-export const startServer = async (settings: Readonly<Record<string, string>>): Promise<Server> => {
-  const data = mkdtempSync(join(tmpdir(), "sluice-bench-"))
-  const child = spawn(process.execPath, [join(projectRoot, "src/cli/main.ts"), "serve"], {
-    cwd: projectRoot,
-    env: {
-      ...process.env,
-      SLUICE_PORT: "0",
-      SLUICE_DATA: data,
-      SLUICE_LOG_LEVEL: "error",
-      SLUICE_RATE_REQUESTS_PER_SECOND: "1000000",
-      SLUICE_RATE_BURST: "1000000",
-      ...settings,
-    },
-    stdio: ["ignore", "pipe", "inherit"],
-  })
-  const port = await new Promise<number>((resolve, reject) => {
-    let printed = ""
-    child.stdout?.on("data", (chunk) => {
-      printed += String(chunk)
-      const found = /http:\/\/[^\s:]+:(\d+)/.exec(printed)
-      if (found !== null) resolve(Number(found[1]))
-    })
-    child.once("close", (code) => reject(new Error(`sluice serve ended with ${code}`)))
-  })
-  const stop = async () => {
-    const closed = new Promise((resolve) => child.once("close", resolve))
-    child.kill("SIGTERM")
-    await closed
-    rmSync(data, { recursive: true, force: true })
-  }
-  return { child, port, stop }
+const settings = {
+  SLUICE_LOG_LEVEL: "error",
+  SLUICE_ENGINE: "scripted",
+  SLUICE_SCRIPTED_TOKENS_PER_SECOND: String(tokensPerSecond),
+  SLUICE_RATE_REQUESTS_PER_SECOND: "1000000",
+  SLUICE_RATE_BURST: "1000000",
 }
 
 /** CPU seconds of a process so far; NaN where the system does not say. */
@@ -95,10 +60,7 @@ const trial = async (
   requestsPerSecond: number,
   seconds: number,
 ): Promise<Trial> => {
-  const server = await startServer({
-    SLUICE_ENGINE: "scripted",
-    SLUICE_SCRIPTED_TOKENS_PER_SECOND: String(tokensPerSecond),
-  })
+  const server = await startSluice({ env: settings })
   try {
     const pid = server.child.pid ?? 0
     const started = performance.now()

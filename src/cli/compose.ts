@@ -1,0 +1,131 @@
+// The table of contents of the system: which layers make which process. Everything above a line needs
+// only what is below it:
+//
+//     Process                       what the command line wants to know of a running process
+//     Api            Worker         the way in and out | the way to the engine
+//     Enqueue Relay  Engine         stages
+//     typed logs                    requests, tokens, commands, dead letters, workers
+//     Log  Tokenizer  Metrics       the store, the model's text, what is measured
+//     Config
+import { Context, Effect, Layer } from "effect"
+import { Api } from "../api/Api.ts"
+import { Config, type ConfigShape } from "../config/Config.ts"
+import { layerEnqueue } from "../enqueue/layer.ts"
+import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import { Workers } from "../enqueue/Workers.ts"
+import { Engine } from "../generate/engine/Engine.ts"
+import { Worker, type WorkerError } from "../generate/Worker.ts"
+import { layerRelay } from "../relay/layer.ts"
+import { layerEventLoop } from "../telemetry/eventLoop.ts"
+import { layerMetrics } from "../telemetry/registry.ts"
+import { layerTokenizer } from "../tokenizer/layer.ts"
+import { CommandLog } from "../../streams/CommandLog.ts"
+import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
+import { layerEmbedded } from "../../streams/embedded/layer.ts"
+import { Log } from "../../streams/Log.ts"
+import { RequestLog } from "../../streams/RequestLog.ts"
+import { TokenLog } from "../../streams/TokenLog.ts"
+import { modelTopics, sharedTopics } from "../../streams/topics.ts"
+import { WorkerLog } from "../../streams/WorkerLog.ts"
+import type { ProcessKind } from "./commands.ts"
+
+export class Process extends Context.Service<
+  Process,
+  {
+    /** Where it listens; null: nowhere. */
+    readonly url: string | null
+    /** What its engine runs on; null: it has none. */
+    readonly device: string | null
+    /** Never succeeds; fails when the process cannot go on. */
+    readonly lost: Effect.Effect<never, WorkerError>
+  }
+>()("sluice/cli/Process") {}
+
+/** The engine is loaded only where one is asked for: a gateway runs without the addon. */
+export const layerEngine = Layer.unwrap(
+  Effect.gen(function* () {
+    const { engine, scripted, servedModelName } = yield* Config
+    if (engine === "native") {
+      const { layerNative } = yield* Effect.promise(
+        () => import("../generate/engine/NativeEngine.ts"),
+      )
+      return layerNative
+    }
+    const { layerScripted } = yield* Effect.promise(
+      () => import("../generate/engine/ScriptedEngine.ts"),
+    )
+    const rate = scripted.tokensPerSecond
+    return layerScripted({ model: servedModelName, stepIntervalMs: rate === 0 ? 0 : 1000 / rate })
+  }),
+)
+
+const layerLog = Layer.unwrap(
+  Effect.gen(function* () {
+    const { data, log } = yield* Config
+    return layerEmbedded({ folder: data, mapBytes: log.mapBytes })
+  }),
+)
+
+/** Every topic of the served model exists before anything reads or writes. */
+const layerTopics = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { log: options, servedModelName, modelVersion } = yield* Config
+    const log = yield* Log
+    yield* log.createTopics([
+      ...sharedTopics(options),
+      ...modelTopics(servedModelName, modelVersion, options),
+    ])
+  }),
+)
+
+const layerLogs = Layer.mergeAll(
+  RequestLog.layer,
+  TokenLog.layer,
+  CommandLog.layer,
+  DeadLetterLog.layer,
+  WorkerLog.layer,
+).pipe(Layer.provide(layerTopics), Layer.provideMerge(layerLog))
+
+const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pipe(
+  Layer.provideMerge(layerMetrics),
+)
+
+const layerAsk = Layer.mergeAll(layerEnqueue, layerRelay).pipe(
+  Layer.provideMerge(ModelCatalog.layer),
+  Layer.provideMerge(Workers.layer),
+)
+
+const layerRun = Worker.layer.pipe(Layer.provideMerge(layerEngine))
+
+const deviceOf = ({ info }: Engine["Service"]) => `${info.device}, ${info.dtype}`
+
+const serve = Layer.effect(
+  Process,
+  Effect.gen(function* () {
+    const { url } = yield* Api
+    const { lost } = yield* Worker
+    return { url, device: deviceOf(yield* Engine), lost }
+  }),
+).pipe(Layer.provide(Api.layer), Layer.provide(layerAsk), Layer.provide(layerRun))
+
+const worker = Layer.effect(
+  Process,
+  Effect.gen(function* () {
+    const { lost } = yield* Worker
+    return { url: null, device: deviceOf(yield* Engine), lost }
+  }),
+).pipe(Layer.provide(layerRun))
+
+const listening = Layer.effect(
+  Process,
+  Effect.map(Api, ({ url }) => ({ url, device: null, lost: Effect.never })),
+)
+
+const gateway = listening.pipe(Layer.provide(Api.layer), Layer.provide(layerAsk))
+
+const relay = listening.pipe(Layer.provide(Api.layerRelay), Layer.provide(layerAsk))
+
+const processes = { serve, gateway, worker, relay }
+
+export const processLayer = (kind: ProcessKind, config: ConfigShape) =>
+  processes[kind].pipe(Layer.provide(layerGround), Layer.provide(Layer.succeed(Config, config)))
