@@ -1,0 +1,139 @@
+// Everything that crosses to the addon, in the order of native/addon/addon.cc. Plain types made for
+// the crossing: absent is null, nothing is optional, numbers carry their unit. The addon checks
+// types (a TypeError names the field's path) and decides nothing; defaults and limits are
+// NativeEngine's.
+import { existsSync } from "node:fs"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** Opaque; of one environment (thread). */
+export interface NativeHandle {
+  readonly nativeHandle: unique symbol
+}
+
+export interface NativeInfo {
+  /** The Node whose headers it was built with. */
+  readonly nodeVersion: string
+  readonly cpu: string
+  /** The widest instructions that the kernels will use here: scalar, avx2, avx512. */
+  readonly isa: string
+  /** Cores that this process may use, its control group's quota counted. */
+  readonly threads: number
+  /** Bytes that this process may still take, its control group's limit counted. */
+  readonly memoryAvailableBytes: number
+}
+
+export interface NativeOpenOptions {
+  readonly folder: string
+  readonly dtype: string
+  /** 0: what this process may use. */
+  readonly threads: number
+  /** 0: the model's own. */
+  readonly contextTokensMax: number
+  readonly sequencesMax: number
+  readonly batchTokensMax: number
+  /** One sequence's tokens in one step; 0: no bound but batchTokensMax. */
+  readonly chunkTokensMax: number
+  readonly waitingMax: number
+  /** 0: a share of the memory there is. */
+  readonly kvBytes: number
+  /** Host memory for preempted sequences; null: a quarter of the KV. */
+  readonly swapBytes: number | null
+  readonly prefixCache: boolean
+  readonly eosIds: Uint32Array
+}
+
+export interface NativeOpened {
+  readonly handle: NativeHandle
+  readonly device: string
+  readonly dtype: string
+  readonly vocabSize: number
+  readonly contextTokensMax: number
+  readonly sequencesMax: number
+  readonly blocks: number
+  readonly blockTokens: number
+}
+
+export interface NativeSequence {
+  readonly sequence: number
+  readonly promptIds: Uint32Array
+  readonly generatedIds: Uint32Array
+  readonly maxTokens: number
+  readonly minTokens: number
+  readonly temperature: number
+  readonly topP: number
+  readonly topK: number
+  readonly minP: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repetitionPenalty: number
+  readonly biasIds: Uint32Array
+  readonly biases: Float32Array
+  /** Any integer that a double holds exactly. */
+  readonly seed: number
+  readonly choice: number
+  readonly stopTokenIds: Uint32Array
+  readonly ignoreEos: boolean
+  /** -1: none. */
+  readonly logprobs: number
+  readonly promptLogprobs: number
+  readonly priority: number
+  readonly arrivedAtMs: number
+  readonly cacheSalt: string
+}
+
+/** One of SubmitRefusal's names, null where it was taken. */
+export type NativeRefusal = "queueFull" | "tooLong" | "invalid" | "closed" | null
+
+export interface NativeStats {
+  readonly running: number
+  readonly waiting: number
+  readonly blocksFree: number
+  readonly blocks: number
+  readonly steps: number
+  readonly prefixHitTokens: number
+  readonly promptTokens: number
+  readonly preemptions: number
+  readonly lastStepAtMs: number
+}
+
+/** Bytes read of the model's weights. */
+export type NativeProgress = (doneBytes: number, totalBytes: number) => void
+
+/** A packed step, or, once and last, why the engine was lost; the other is null. */
+export type NativeReceive = (step: ArrayBuffer | null, lost: string | null) => void
+
+export interface Native {
+  readonly nativeInfo: () => NativeInfo
+  /** Loads on a thread of its own; rejects with an Error whose name EngineError.ts knows. */
+  readonly engineOpen: (
+    options: NativeOpenOptions,
+    progress: NativeProgress,
+    receive: NativeReceive,
+  ) => Promise<NativeOpened>
+  /** Never waits. */
+  readonly engineSubmit: (handle: NativeHandle, sequence: NativeSequence) => NativeRefusal
+  readonly engineCancel: (handle: NativeHandle, sequence: number) => void
+  readonly engineStats: (handle: NativeHandle) => NativeStats
+  /** Resolves when the engine's thread has ended, after the step that runs. Idempotent. */
+  readonly engineClose: (handle: NativeHandle) => Promise<void>
+}
+
+/** From here up to the package's root: sources lie three folders deep, compiled files four. */
+const findAddon = (): string => {
+  const built = join("native", "build", "Release", "sluice_engine.node")
+  const here = dirname(fileURLToPath(import.meta.url))
+  for (let folder = here; folder !== dirname(folder); folder = dirname(folder)) {
+    if (existsSync(join(folder, built))) return join(folder, built)
+  }
+  throw new Error(`${built} is not built: run npm run native`)
+}
+
+let loaded: Native | null = null
+
+/** Loads the addon at the first call. */
+export const loadNative = (): Native => {
+  loaded ??= createRequire(import.meta.url)(findAddon()) as Native
+  return loaded
+}
