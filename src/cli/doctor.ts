@@ -34,7 +34,7 @@ const tokenizes: Effect.Effect<string, unknown, Config> = Effect.gen(function* (
 const engineRuns: Effect.Effect<string, unknown, Config> = Effect.gen(function* () {
   const { info } = yield* Engine
   return `${info.device}, ${info.dtype}, context ${info.contextTokensMax}, ${info.blocks} KV blocks`
-}).pipe(Effect.provide(layerEngine))
+}).pipe(Effect.provide(layerEngine.pipe(Layer.provide(layerTokenizer))))
 
 const checks = (config: ConfigShape): ReadonlyArray<readonly [name: string, check: Check]> => {
   const given = Layer.succeed(Config, config)

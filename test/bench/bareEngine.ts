@@ -1,5 +1,5 @@
 // The native engine alone, without server or log: what everything around it is measured against.
-import { Effect, type Scope } from "effect"
+import { Effect } from "effect"
 import type { Engine } from "../../src/generate/engine/Engine.ts"
 import { nativeDefaults, openNative } from "../../src/generate/engine/NativeEngine.ts"
 
@@ -8,65 +8,80 @@ export interface BareRun {
   readonly maxTokens: number
 }
 
-export const withEngine = <A>(
-  folder: string,
-  use: (engine: Engine["Service"]) => Effect.Effect<A, unknown, Scope.Scope>,
-): Promise<A> =>
-  Effect.runPromise(
-    Effect.gen(function* () {
-      const options = { ...nativeDefaults, folder, model: "bare", eosIds: [], prefixCache: false }
-      return yield* use(yield* openNative(options))
-    }).pipe(Effect.scoped),
-  )
-
-/** ms from the submission of each sequence to its first token and to its last. */
+/** ms from the submission of a sequence to its first token and to its last. */
 export interface BareTimes {
   readonly firstMs: number
   readonly lastMs: number
 }
 
-let handles = 0
+export interface BareEngine {
+  readonly device: string
+  /** Runs all at once; resolves when the last has ended. */
+  readonly run: (runs: ReadonlyArray<BareRun>) => Promise<ReadonlyArray<BareTimes>>
+}
 
-/** Runs all at once; resolves when the last has ended. */
-export const runBare = (
-  engine: Engine["Service"],
-  runs: ReadonlyArray<BareRun>,
-): Promise<ReadonlyArray<BareTimes>> =>
-  new Promise((resolve, reject) => {
-    const started = performance.now()
-    const first = new Map<number, number>()
-    const last = new Map<number, number>()
-    const base = handles
-    handles += runs.length
-    engine.onLost((message) => reject(new Error(message)))
-    engine.onStep((step) => {
-      const at = performance.now() - started
-      for (const { sequence, ids, finish } of step.entries) {
-        if (sequence < base || sequence >= base + runs.length) continue
-        if (ids.length > 0 && !first.has(sequence)) first.set(sequence, at)
-        if (finish !== null) last.set(sequence, at)
-      }
-      if (last.size < runs.length) return
-      resolve(
-        runs.map((_, index) => ({
-          firstMs: first.get(base + index) ?? Number.NaN,
-          lastMs: last.get(base + index) ?? Number.NaN,
-        })),
-      )
-    })
-    for (const [index, run] of runs.entries()) {
-      const refusal = engine.submit({
-        sequence: base + index,
-        promptIds: run.promptIds,
-        generatedIds: [],
-        sampling: { ...greedy, maxTokens: run.maxTokens },
-        priority: 1,
-        arrivedAt: 0,
-        cacheSalt: "",
-      })
-      if (refusal !== null) reject(new Error(`the engine refused: ${refusal}`))
+export const withEngine = <A>(
+  folder: string,
+  use: (engine: BareEngine) => Promise<A>,
+): Promise<A> =>
+  Effect.runPromise(
+    Effect.gen(function* () {
+      const options = { ...nativeDefaults, folder, model: "bare", eosIds: [], prefixCache: false }
+      const engine = yield* openNative(options)
+      return yield* Effect.promise(() => use(bareEngine(engine)))
+    }).pipe(Effect.scoped),
+  )
+
+interface Running {
+  readonly started: number
+  readonly first: Map<number, number>
+  readonly last: Map<number, number>
+  readonly sequences: ReadonlyArray<number>
+  readonly resolve: (times: ReadonlyArray<BareTimes>) => void
+}
+
+const bareEngine = (engine: Engine["Service"]): BareEngine => {
+  let handles = 0
+  let running: Running | null = null
+  engine.onStep((step) => {
+    if (running === null) return
+    const { first, last, sequences, started, resolve } = running
+    const at = performance.now() - started
+    for (const { sequence, ids, finish } of step.entries) {
+      if (ids.length > 0 && !first.has(sequence)) first.set(sequence, at)
+      if (finish !== null) last.set(sequence, at)
     }
+    if (last.size < sequences.length) return
+    running = null
+    const time = (times: Map<number, number>, sequence: number) => times.get(sequence) ?? Number.NaN
+    resolve(sequences.map((one) => ({ firstMs: time(first, one), lastMs: time(last, one) })))
   })
+  const run: BareEngine["run"] = (runs) =>
+    new Promise((resolve, reject) => {
+      const sequences = runs.map(() => handles++)
+      running = {
+        started: performance.now(),
+        first: new Map(),
+        last: new Map(),
+        sequences,
+        resolve,
+      }
+      engine.onLost((message) => reject(new Error(message)))
+      for (const [index, { promptIds, maxTokens }] of runs.entries()) {
+        const refusal = engine.submit({
+          sequence: sequences[index] ?? 0,
+          promptIds,
+          generatedIds: [],
+          sampling: { ...greedy, maxTokens },
+          priority: 1,
+          arrivedAt: 0,
+          cacheSalt: "",
+        })
+        if (refusal !== null) reject(new Error(`the engine refused: ${refusal}`))
+      }
+    })
+  return { device: `${engine.info.device}, ${engine.info.dtype}`, run }
+}
 
 const greedy = {
   minTokens: 0,

@@ -2,9 +2,8 @@
 // folder is there, SmolLM2-135M (.cache/smollm2).
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { Effect } from "effect"
 import { projectRoot } from "../support/shared.ts"
-import { promptOf, runBare, withEngine } from "./bareEngine.ts"
+import { promptOf, withEngine } from "./bareEngine.ts"
 import type { BenchOptions, BenchResult } from "./main.ts"
 
 const promptTokens = 32
@@ -15,24 +14,22 @@ const models = [
 ] as const
 
 const decodeRates = (folder: string, maxTokens: number) =>
-  withEngine(folder, (engine) =>
-    Effect.promise(async () => {
-      const rates: Record<string, number> = {}
-      for (const sequences of [1, 8]) {
-        const runs = Array.from({ length: sequences }, (_, index) => ({
-          promptIds: promptOf(index, promptTokens),
-          maxTokens,
-        }))
-        await runBare(engine, runs.slice(0, 1))
-        const times = await runBare(engine, runs)
-        const from = Math.max(...times.map(({ firstMs }) => firstMs))
-        const until = Math.max(...times.map(({ lastMs }) => lastMs))
-        const tokens = sequences * (maxTokens - 1)
-        rates[`${sequences}`] = Math.round((tokens / (until - from)) * 10_000) / 10
-      }
-      return { rates, device: `${engine.info.device}, ${engine.info.dtype}` }
-    }),
-  )
+  withEngine(folder, async (engine) => {
+    const rates: Record<string, number> = {}
+    for (const sequences of [1, 8]) {
+      const runs = Array.from({ length: sequences }, (_, index) => ({
+        promptIds: promptOf(index, promptTokens),
+        maxTokens,
+      }))
+      await engine.run(runs.slice(0, 1))
+      const times = await engine.run(runs)
+      const from = Math.max(...times.map(({ firstMs }) => firstMs))
+      const until = Math.max(...times.map(({ lastMs }) => lastMs))
+      const tokens = sequences * (maxTokens - 1)
+      rates[`${sequences}`] = Math.round((tokens / (until - from)) * 10_000) / 10
+    }
+    return { rates, device: engine.device }
+  })
 
 export const run = async ({ small }: BenchOptions): Promise<BenchResult> => {
   const result: Record<string, number | string> = {}

@@ -1,10 +1,9 @@
 // What everything but the engine adds to the time to the first token: the same prompts at the same pace
 // through the engine alone and through `sluice serve`, streamed. One request at a time.
 import { join } from "node:path"
-import { Effect } from "effect"
 import { projectRoot } from "../support/shared.ts"
 import { startSluice } from "../support/server.ts"
-import { promptOf, runBare, withEngine } from "./bareEngine.ts"
+import { promptOf, withEngine } from "./bareEngine.ts"
 import { makeLoad, quantiles } from "./load.ts"
 import type { BenchOptions, BenchResult } from "./main.ts"
 
@@ -13,21 +12,17 @@ const maxTokens = 4
 const requestsPerSecond = 10
 
 const bare = (requests: number) =>
-  withEngine(join(projectRoot, "models", "tales-11m"), (engine) =>
-    Effect.promise(async () => {
-      const times: Array<number> = []
-      for (let index = 0; index < requests; index++) {
-        const begin = performance.now()
-        const [one] = await runBare(engine, [
-          { promptIds: promptOf(index, promptTokens), maxTokens },
-        ])
-        times.push(one?.firstMs ?? Number.NaN)
-        const rest = 1000 / requestsPerSecond - (performance.now() - begin)
-        await new Promise((resolve) => setTimeout(resolve, Math.max(0, rest)))
-      }
-      return quantiles(times)
-    }),
-  )
+  withEngine(join(projectRoot, "models", "tales-11m"), async (engine) => {
+    const times: Array<number> = []
+    for (let index = 0; index < requests; index++) {
+      const begin = performance.now()
+      const [one] = await engine.run([{ promptIds: promptOf(index, promptTokens), maxTokens }])
+      times.push(one?.firstMs ?? Number.NaN)
+      const rest = 1000 / requestsPerSecond - (performance.now() - begin)
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, rest)))
+    }
+    return quantiles(times)
+  })
 
 const served = async (requests: number) => {
   const server = await startSluice({ env: { SLUICE_WORKER_PREFIX_CACHE: "false" } })
