@@ -25,6 +25,8 @@ export const makeServer = (limits: Limits): Server => {
     requestTimeout: headersTimeoutMs + limits.bodyTimeoutMs + checkEveryMs,
     keepAliveTimeout: keepAliveMs,
     connectionsCheckingInterval: checkEveryMs,
+    // Checked where it can be answered in words.
+    requireHostHeader: false,
     shouldUpgradeCallback: isSocketRequest,
   })
   // A connection past it is closed at once.

@@ -9,6 +9,10 @@ import { apiError, type ApiError } from "./errors.ts"
 /** No honest body comes near it; parsing and answering recurse over the nesting. */
 const depthMax = 64
 
+/** Fields of the body itself, and of all objects in it: each costs far more than its bytes to read. */
+const fieldsMax = 1000
+const keysMax = 100_000
+
 const mediaTypeOf = (header: string | undefined): string =>
   (header ?? "").split(";", 1)[0]!.trim().toLowerCase()
 
@@ -74,32 +78,56 @@ const readBytes = (
 
 const quote = 0x22
 const backslash = 0x5c
+const colon = 0x3a
 
-/** The deepest nesting of arrays and objects, up to one past the limit. */
-export const jsonDepth = (text: Uint8Array): number => {
+export interface JsonShape {
+  readonly depth: number
+  readonly fields: number
+  readonly keys: number
+}
+
+/** Counts without parsing: the deepest nesting, the keys of the outermost object, and all keys. */
+export const jsonShape = (text: Uint8Array): JsonShape => {
+  let level = 0
   let depth = 0
-  let deepest = 0
+  let fields = 0
+  let keys = 0
   let inString = false
-  for (let i = 0; i < text.length && deepest <= depthMax; i++) {
+  for (let i = 0; i < text.length; i++) {
     const byte = text[i]
     if (inString) {
       if (byte === backslash) i++
       else if (byte === quote) inString = false
     } else if (byte === quote) inString = true
-    else if (byte === 0x5b || byte === 0x7b) deepest = Math.max(deepest, ++depth)
-    else if (byte === 0x5d || byte === 0x7d) depth--
+    else if (byte === 0x5b || byte === 0x7b) depth = Math.max(depth, ++level)
+    else if (byte === 0x5d || byte === 0x7d) level--
+    else if (byte === colon) {
+      keys++
+      if (level === 1) fields++
+    }
   }
-  return deepest
+  return { depth, fields, keys }
+}
+
+const checkShape = (bytes: Uint8Array): ApiError | null => {
+  const { depth, fields, keys } = jsonShape(bytes)
+  if (depth > depthMax) {
+    const message = `The body nests arrays and objects deeper than ${depthMax} levels.`
+    return apiError("invalidJson", message)
+  }
+  if (fields > fieldsMax || keys > keysMax) {
+    const message = `The body has more than ${fieldsMax} fields, or ${keysMax} with those inside.`
+    return apiError("invalidJson", message)
+  }
+  return null
 }
 
 /** Bytes from outside to a value; shared with the WebSocket's messages. */
 export const parseJson = (bytes: Buffer): Effect.Effect<unknown, ApiError> => {
   if (bytes.length === 0) return Effect.fail(apiError("invalidJson", "The body is empty."))
   if (!isUtf8(bytes)) return Effect.fail(apiError("invalidJson", "The body is not valid UTF-8."))
-  if (jsonDepth(bytes) > depthMax) {
-    const message = `The body nests arrays and objects deeper than ${depthMax} levels.`
-    return Effect.fail(apiError("invalidJson", message))
-  }
+  const misshapen = checkShape(bytes)
+  if (misshapen !== null) return Effect.fail(misshapen)
   return Effect.try({
     try: (): unknown => JSON.parse(bytes.toString("utf8")),
     catch: (cause) => apiError("invalidJson", `The body is not valid JSON: ${jsonFault(cause)}.`),

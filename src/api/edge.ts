@@ -151,6 +151,9 @@ export const makeEdge = Effect.fnUntraced(function* (options: EdgeOptions) {
     const { req, res } = arrived.exchange
     if (options.stopping()) res.setHeader("connection", "close")
     writeCorsHeaders(arrived.exchange, config)
+    if (req.headers.host === undefined && req.httpVersion === "1.1") {
+      return yield* apiError("malformedHttp", "HTTP/1.1 needs a Host header.")
+    }
     yield* checkCaller(req.headers, config)
     if (config.corsOrigins.length > 0 && isPreflight(req)) return answerPreflight(res, req)
     yield* routed.pipe(

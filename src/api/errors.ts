@@ -19,6 +19,8 @@ interface Row {
   readonly code: string
   /** False on a failure that an automatic retry would only repeat (SDKs retry 408, 429 and 5xx). */
   readonly retry?: false
+  /** Of a body that is still on its way: the connection cannot be used again. */
+  readonly close?: true
 }
 
 const apiRows = {
@@ -33,8 +35,8 @@ const apiRows = {
   unknownRoute: { status: 404, type: invalid, code: "unknown_url" },
   unknownModel: { status: 404, type: invalid, code: "model_not_found" },
   methodNotAllowed: { status: 405, type: invalid, code: "method_not_allowed" },
-  bodyTimeout: { status: 408, type: invalid, code: "request_timeout", retry: false },
-  tooLarge: { status: 413, type: invalid, code: "request_too_large" },
+  bodyTimeout: { status: 408, type: invalid, code: "request_timeout", retry: false, close: true },
+  tooLarge: { status: 413, type: invalid, code: "request_too_large", close: true },
   encodingUnsupported: { status: 415, type: invalid, code: "unsupported_content_encoding" },
   mediaUnsupported: { status: 415, type: invalid, code: "unsupported_media_type" },
   upgradeRequired: { status: 426, type: invalid, code: "upgrade_required" },
@@ -192,6 +194,7 @@ export const toHttp = (failure: Failure): HttpError => {
   const retryAfterMs = retryAfterMsOf(failure, row)
   if (retryAfterMs > 0) headers["retry-after"] = String(Math.ceil(retryAfterMs / 1000))
   if (row.retry === false) headers["x-should-retry"] = "false"
+  if (row.close === true) headers["connection"] = "close"
   if (row.status === 401) headers["www-authenticate"] = 'Bearer realm="sluice"'
   return { status: row.status, headers, body }
 }

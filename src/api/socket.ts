@@ -27,7 +27,9 @@ export const refusePlainStream = (call: Call): Effect.Effect<never, Failure> => 
 export const writeRawError = (socket: Duplex, failure: Failure): void => {
   if (!socket.writable) return void socket.destroy()
   const { status, headers, body } = toHttp(failure)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n${lines.join("")}`
-  socket.end(`${head}connection: close\r\n\r\n${body}`)
+  const lines = Object.entries({ ...headers, connection: "close" }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  )
+  const first = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n`
+  socket.end(`${first}${lines.join("")}\r\n${body}`)
 }

@@ -3,6 +3,7 @@
 import { Effect, Layer, Logger, ManagedRuntime, References } from "effect"
 import { Api } from "../../../src/api/Api.ts"
 import { Config, type ConfigShape } from "../../../src/config/Config.ts"
+import { defaults } from "../../../src/config/settings.ts"
 import { Enqueue, type RequestDraft } from "../../../src/enqueue/Enqueue.ts"
 import { ModelCatalog } from "../../../src/enqueue/ModelCatalog.ts"
 import { Relay } from "../../../src/relay/Relay.ts"
@@ -33,8 +34,10 @@ export class ApiServer {
   url = ""
   port = 0
 
-  constructor(config: Partial<ConfigShape> = {}) {
-    this.#runtime = ManagedRuntime.make(this.#layer({ port: 0, host: "127.0.0.1", ...config }))
+  constructor({ drainMs = 5000, ...config }: Partial<ConfigShape> & { drainMs?: number } = {}) {
+    const worker = { ...defaults().worker, drainMs }
+    const base = { port: 0, host: "127.0.0.1", worker }
+    this.#runtime = ManagedRuntime.make(this.#layer({ ...base, ...config }))
   }
 
   async start(): Promise<this> {
@@ -84,15 +87,20 @@ export class ApiServer {
 
   #submitted(draft: RequestDraft): void {
     this.drafts.push(draft)
-    const request = this.stages.requests.get(draft.requestId)
-    if (request === undefined || !this.speaks) return
+    if (this.speaks) setImmediate(() => this.finish(draft.requestId))
+  }
+
+  /** Lets every choice of an accepted request say its words and end. */
+  finish(requestId: string): void {
+    const request = this.stages.requests.get(requestId)
+    if (request === undefined) return
     const choices = Array.from({ length: request.prompts.length * request.n }, (_, i) => i)
     const said = choices.map((choice) => ({
       choice,
       texts: ["Once", " upon"],
       finish: "stop" as const,
     }))
-    setImmediate(() => this.stages.say(draft.requestId, eventsOf(request, said)))
+    this.stages.say(requestId, eventsOf(request, said))
   }
 
   #logger() {

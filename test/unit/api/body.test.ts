@@ -1,7 +1,7 @@
 // Bytes to JSON: what is refused before any field is looked at.
 import { assert, describe, it } from "vitest"
 import { Effect } from "effect"
-import { jsonDepth, parseJson } from "../../../src/api/body.ts"
+import { jsonShape, parseJson } from "../../../src/api/body.ts"
 
 const failureOf = (bytes: Buffer | string) =>
   Effect.runSync(Effect.flip(parseJson(Buffer.from(bytes))))
@@ -24,6 +24,8 @@ describe("a body", () => {
     ["an overlong slash", Buffer.from([0x22, 0xc0, 0xaf, 0x22]), /UTF-8/],
     ["UTF-16", Buffer.from('{"a":1}', "utf16le"), /not valid JSON/],
     ["nested arrays", "[".repeat(65) + "]".repeat(65), /deeper than 64/],
+    ["very many fields", `{${'"a":1,'.repeat(1001)}"b":1}`, /more than 1000 fields/],
+    ["very many keys", `[${'{"a":1},'.repeat(100_001)}0]`, /100000 with those inside/],
     ["nested objects", '{"a":'.repeat(100_000), /deeper than 64/],
   ]
   it.each(broken)("is refused as %s", (_, bytes, sentence) => {
@@ -38,6 +40,6 @@ describe("a body", () => {
 
   it("may nest 64 deep, and brackets in strings do not count", () => {
     Effect.runSync(parseJson(Buffer.from("[".repeat(64) + "]".repeat(64))))
-    assert.strictEqual(jsonDepth(Buffer.from('["[[[\\"[[", {"a\\\\": [0]}]')), 3)
+    assert.strictEqual(jsonShape(Buffer.from('["[[[\\"[[", {"a\\\\": [0]}]')).depth, 3)
   })
 })
