@@ -23,10 +23,10 @@ export interface PacerShape {
   readonly now: () => number
 }
 
-const slots = 5
-const slotMs = 3
+const slots = 3
+const slotMs = 5
 
-/** Streams are spread over five slots, so that a thousand of them do not write in one burst. */
+/** Streams are spread over three slots, so that a thousand of them do not write in one burst. */
 export class FlushWheel {
   readonly #slots: Array<Array<Paced>> = Array.from({ length: slots }, () => [])
   #current = 0

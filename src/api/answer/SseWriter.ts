@@ -8,6 +8,7 @@ import type { Frame } from "./dialect/Projection.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { MakeOutlet, Outlet, OutletHooks } from "./Outlet.ts"
 import type { Paced, PacerShape } from "./Pacer.ts"
+import { writeChunk } from "./writeChunk.ts"
 import { sseComment, sseFrame, sseHeaders, sseUnnumbered } from "./sse.ts"
 
 export interface SseWriterOptions {
@@ -45,8 +46,14 @@ export class SseWriter implements Outlet, Paced {
       this.#closed()
       return
     }
+    // The connection's own drain counts only while this answer's turn on it is: others may come first.
+    const connectionDrained = () => res.socket !== null && this.#drained()
+    const connection = res.req.socket.on("drain", connectionDrained)
     res.on("drain", () => this.#drained())
-    res.once("close", () => this.#closed())
+    res.once("close", () => {
+      connection.off("drain", connectionDrained)
+      this.#closed()
+    })
     pacer.join(this)
     res.writeHead(200, sseHeaders(requestId))
     res.flushHeaders()
@@ -95,7 +102,8 @@ export class SseWriter implements Outlet, Paced {
       return
     }
     const { heartbeat } = this.#options
-    if (heartbeat !== null && !this.#wroteSinceBeat) this.#blocked = !this.#res.write(heartbeat)
+    if (heartbeat !== null && !this.#wroteSinceBeat)
+      this.#blocked = !writeChunk(this.#res, heartbeat)
     this.#wroteSinceBeat = false
     this.#progressAt = nowMs
   }
@@ -104,7 +112,7 @@ export class SseWriter implements Outlet, Paced {
     const text = this.#pending
     this.#pending = ""
     this.#wroteSinceBeat = true
-    this.#blocked = !this.#res.write(text)
+    this.#blocked = !writeChunk(this.#res, text)
   }
 
   #drained(): void {
