@@ -1,5 +1,5 @@
-// The seam between the engine (which decides what runs) and a device (which runs it). The CPU backend,
-// the CUDA backend and the test fake implement it; the engine knows nothing else of them.
+// The seam between the engine (which decides what runs) and a device (which runs it). The CPU
+// backend, the CUDA backend and the test fake implement it; the engine knows nothing else of them.
 //
 // Ownership: every pointer in a Batch belongs to the engine and stays valid until collect() of that
 // batch returns. Every pointer in a StepResult belongs to the caller.
@@ -41,14 +41,16 @@ struct SamplingArgs {
   int32_t prompt_logprobs = -1;
 };
 
-// One sequence's share of a step: tokens [context_tokens, context_tokens + query_tokens) are computed,
-// their K and V written through the block table, and, if `sample`, one token drawn after the last.
+// One sequence's share of a step: tokens [context_tokens, context_tokens + query_tokens) are
+// computed, their K and V written through the block table, and, if `sample`, one token drawn after
+// the last.
 //
 //   |<------ context_tokens ------>|<-- query_tokens -->|
 //   |  already in the KV blocks    |  this step          | -> sampled token
 struct BatchSequence {
   uint32_t slot = 0;  // stable while the sequence runs, < sequences_max
-  // [query_tokens] ids; null: one token, the one last sampled in this slot (a backend that runs ahead).
+  // [query_tokens] ids; null: one token, the one last sampled in this slot (a backend that runs
+  // ahead).
   const uint32_t* tokens = nullptr;
   uint32_t query_tokens = 0;
   uint32_t context_tokens = 0;
@@ -116,8 +118,8 @@ class Backend {
 
 struct LoadOptions {
   std::string folder;
-  std::string dtype = "auto";  // auto | float32 | bfloat16 | float16
-  uint32_t threads = 0;        // 0: what this process may use
+  std::string dtype = "auto";       // auto | float32 | bfloat16 | float16
+  uint32_t threads = 0;             // 0: what this process may use
   uint32_t context_tokens_max = 0;  // 0: the model's own
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes
 };
