@@ -14,6 +14,7 @@ import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Workers } from "../enqueue/Workers.ts"
 import { Engine } from "../generate/engine/Engine.ts"
+import { layerEngine } from "../generate/engine/layer.ts"
 import { Worker, type WorkerError } from "../generate/Worker.ts"
 import { layerRelay } from "../relay/layer.ts"
 import { layerEventLoop } from "../telemetry/eventLoop.ts"
@@ -40,24 +41,6 @@ export class Process extends Context.Service<
     readonly lost: Effect.Effect<never, WorkerError>
   }
 >()("sluice/cli/Process") {}
-
-/** The engine is loaded only where one is asked for: a gateway runs without the addon. */
-export const layerEngine = Layer.unwrap(
-  Effect.gen(function* () {
-    const { engine, scripted, servedModelName } = yield* Config
-    if (engine === "native") {
-      const { layerNative } = yield* Effect.promise(
-        () => import("../generate/engine/NativeEngine.ts"),
-      )
-      return layerNative
-    }
-    const { layerScripted } = yield* Effect.promise(
-      () => import("../generate/engine/ScriptedEngine.ts"),
-    )
-    const rate = scripted.tokensPerSecond
-    return layerScripted({ model: servedModelName, stepIntervalMs: rate === 0 ? 0 : 1000 / rate })
-  }),
-)
 
 const layerLog = Layer.unwrap(
   Effect.gen(function* () {

@@ -8,10 +8,10 @@ import { Config, type ConfigShape } from "../config/Config.ts"
 import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { layerLogger } from "../telemetry/logger.ts"
-import { layerEngine } from "./compose.ts"
 import { failureSentence } from "./failure.ts"
 import { checkData, checkModel } from "./folders.ts"
 import { Engine } from "../generate/engine/Engine.ts"
+import { layerEngine } from "../generate/engine/layer.ts"
 
 /** Succeeds with what was found. */
 type Check = Effect.Effect<string, unknown>

@@ -100,9 +100,19 @@ export const loadConfig = Effect.fn("Config.load")(function* (inputs: ConfigInpu
   }
 
   const config = readSettings(get)
+  problems.push(...disagreements(config))
   if (problems.length > 0) return yield* new ConfigError({ problems })
   return { config, sources } satisfies Loaded
 })
+
+/** Settings that are each in range and cannot be together. */
+const disagreements = ({ worker }: ConfigShape): ReadonlyArray<string> =>
+  worker.batchTokensMax > worker.sequencesMax
+    ? []
+    : [
+        `worker.batchTokensMax (${worker.batchTokensMax}) must exceed worker.sequencesMax ` +
+          `(${worker.sequencesMax}): a step gives each sequence a token and a prompt the rest`,
+      ]
 
 /** A path setting's value made absolute; every other value as it is. */
 const placed = <A>(setting: Setting<A>, value: A, folder: string): A => {

@@ -108,6 +108,11 @@ describe("a problem names its place", () => {
     ["no map", { yaml: "- 1\n" }, /^test.yaml:1: expected settings/],
     ["a value for a section", { yaml: "limits: 3\n" }, /^test.yaml:1: limits holds further/],
     ["an alias", { yaml: "host: &x a\nmodel: *x\n" }, /^test.yaml:2: model: aliases/],
+    [
+      "two that disagree",
+      { flags: { "worker-sequences-max": "600" } },
+      /^worker.batchTokensMax \(512\) must exceed worker.sequencesMax \(600\)/,
+    ],
     ["a missing file", { file: "none.yaml" }, /^cannot read none.yaml: /],
   ]
   for (const [name, inputs, expected] of cases) {
