@@ -7,6 +7,8 @@ interface Place {
   readonly offset: number
   /** ms since the epoch, set by the log at append. */
   readonly timestamp: number
+  /** The record as it was read, header and all. */
+  readonly bytes: Uint8Array
 }
 
 export type ReadRecord<A> =
@@ -14,11 +16,11 @@ export type ReadRecord<A> =
   | (Place & { readonly value: null; readonly damage: CodecError })
 
 export const readRecord = <A>(codec: Codec<A>, record: LogRecord): ReadRecord<A> => {
-  const { offset, timestamp } = record
-  const value = codec.decode(record.value)
+  const { offset, timestamp, value: bytes } = record
+  const value = codec.decode(bytes)
   return value instanceof CodecError
-    ? { offset, timestamp, value: null, damage: value }
-    : { offset, timestamp, value, damage: null }
+    ? { offset, timestamp, bytes, value: null, damage: value }
+    : { offset, timestamp, bytes, value, damage: null }
 }
 
 export const readRecords = <A>(

@@ -71,6 +71,11 @@ export class Assignment {
     return commits
   }
 
+  /** They could not be committed: they are taken again. */
+  untakeCommits(): void {
+    for (const { watermark } of this.#owned.values()) watermark.untake()
+  }
+
   ofTier(tier: Tier): ReadonlyArray<Owned> {
     return [...this.#owned.values()].filter((owned) => owned.tier === tier)
   }

@@ -58,7 +58,8 @@ export interface GenerationOptions {
   readonly request: RequestAccepted
   readonly attempt: number
   readonly buffer: FrameBuffer
-  readonly makeText: () => TextStream
+  /** For a choice of this prompt. */
+  readonly makeText: (prompt: ReadonlyArray<number>) => TextStream
   /** Of earlier attempts, by choice; missing ones have nothing. */
   readonly logged: ReadonlyArray<LoggedChoice>
 }
@@ -82,7 +83,8 @@ export class Generation {
     const { prompts, n } = options.request
     this.#cached = prompts.map(() => 0)
     this.choices = Array.from({ length: prompts.length * n }, (_, index) => {
-      return new Choice(this, index, options.makeText(), options.logged[index] ?? nothingLogged)
+      const text = options.makeText(prompts[Math.floor(index / n)] ?? [])
+      return new Choice(this, index, text, options.logged[index] ?? nothingLogged)
     })
     this.#choicesOpen = this.choices.filter((choice) => !choice.finished).length
   }

@@ -7,6 +7,7 @@
 import { Effect, Queue } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
+import type { ReadRecord } from "../../streams/readRecord.ts"
 import { History } from "./adopt.ts"
 import type { InFlight } from "./inFlight.ts"
 
@@ -15,12 +16,6 @@ const slackMs = 5_000
 
 const retriesMax = 3
 
-export interface ReadFrame {
-  readonly offset: number
-  /** null: damaged; it counts for nobody. */
-  readonly frame: TokenFrame | null
-}
-
 export interface HistoryOptions {
   readonly wanted: Queue.Dequeue<InFlight>
   readonly offsetAt: (partition: number, timestamp: number) => Effect.Effect<number, LogError>
@@ -28,7 +23,7 @@ export interface HistoryOptions {
   readonly read: (
     partition: number,
     offset: number,
-  ) => Effect.Effect<ReadonlyArray<ReadFrame>, LogError>
+  ) => Effect.Effect<ReadonlyArray<ReadRecord<TokenFrame>>, LogError>
   /** Where the tail stands: every frame below it was seen. */
   readonly tailNext: (partition: number) => number
   /** The item has its history. Called in one turn with the tail's own calls. */
@@ -63,7 +58,7 @@ const readGroup = Effect.fn("Worker.readHistory")(function* (
   while (next < options.tailNext(partition)) {
     const frames = yield* options.read(partition, next)
     if (frames.length === 0) next = options.tailNext(partition)
-    for (const { offset, frame } of frames) {
+    for (const { offset, value: frame } of frames) {
       next = offset + 1
       for (const entry of frame?.entries ?? []) {
         histories.get(entry.requestId)?.apply(frame?.writer ?? "", entry)

@@ -3,6 +3,7 @@
 // checked here as if nobody had checked it.
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
+import type { RequestRecord } from "../../streams/RequestLog.ts"
 import { isRequestId } from "../../streams/requestId.ts"
 import { tokenPartition } from "../../streams/topics.ts"
 import type { Assignment, Owned } from "./assignment.ts"
@@ -13,14 +14,6 @@ import type { TokenTail } from "./tail.ts"
 
 /** Choices of one request over all its prompts: far above what a gateway lets pass. */
 const sequencesMax = 4096
-
-/** A record as the request log hands it over; `request` is null where its bytes are none. */
-export interface RequestRecord {
-  readonly offset: number
-  readonly timestamp: number
-  readonly value: Uint8Array
-  readonly request: RequestAccepted | null
-}
 
 export interface IntakeParts {
   readonly table: InFlightTable
@@ -49,17 +42,17 @@ export class Intake {
 
   #take(owned: Owned, record: RequestRecord): void {
     const { topic, partition, freshFrom } = owned
-    const { offset, timestamp, value, request } = record
+    const { offset, timestamp, bytes, value: request } = record
     const origin: Origin = { topic, partition, offset, timestamp }
     const { assignment, tail, lifecycle, bury } = this.#parts
     if (request === null) {
       const message = "The record is not a RequestAccepted of a known version."
-      return bury({ item: null, origin, record: value, code: "damaged_record", message })
+      return bury({ item: null, origin, record: bytes, code: "damaged_record", message })
     }
     const known = this.#parts.table.get(request.requestId)
     if (known !== undefined) return joins(known, origin)
     if (tail.isSettledEarly(request.requestId)) return assignment.done([origin])
-    const item = this.#itemOf(request, value, origin)
+    const item = this.#itemOf(request, bytes, origin)
     const fault = faultOf(request)
     if (fault === null) lifecycle.arrive(item, offset >= freshFrom)
     else lifecycle.bury(item, "invalid_request", fault)

@@ -145,14 +145,16 @@ export class Lifecycle {
     const { writer, makeText, tokenizer, slots } = this.#parts
     const { request } = item
     const { stop, includeStop, skipSpecialTokens, minTokens } = request.sampling
-    // Chat answers begin a text; completions go on with the prompt's.
-    const continuesText = request.dialect !== "chat"
     item.generation = new Generation({
       request,
       attempt,
       buffer: writer.buffer(item.tokenPartition),
-      makeText: () =>
-        makeText(tokenizer, { stop, includeStop, skipSpecialTokens, minTokens, continuesText }),
+      makeText: (prompt) => {
+        // An answer after a template's last marker begins a text; others go on with the prompt's.
+        const continuesText = !tokenizer.specialIds.has(prompt.at(-1) ?? -1)
+        const options = { stop, includeStop, skipSpecialTokens, minTokens }
+        return makeText(tokenizer, { ...options, continuesText })
+      },
       logged: item.history?.logged ?? [],
     })
     item.history = null

@@ -10,24 +10,22 @@ import type { InFlight } from "./inFlight.ts"
 /** Heartbeats over which the rate is measured. */
 const rateSamples = 5
 
-/** Counts what the engine makes; the hot path adds, the heartbeat reads. */
+/** Counts the tokens that the engine makes; the hot path adds, the heartbeat reads. */
 export class Meter {
-  tokens = 0
-  preempted = 0
+  #tokens = 0
   readonly #samples: Array<{ readonly at: number; readonly tokens: number }> = []
 
   onStep(step: StepOutput): void {
-    this.preempted += step.preempted
-    for (const entry of step.entries) this.tokens += entry.ids.length
+    for (const entry of step.entries) this.#tokens += entry.ids.length
   }
 
   /** Tokens a second since the oldest sample that is kept. */
   rate(nowMs: number): number {
-    this.#samples.push({ at: nowMs, tokens: this.tokens })
+    this.#samples.push({ at: nowMs, tokens: this.#tokens })
     if (this.#samples.length > rateSamples + 1) this.#samples.shift()
     const oldest = this.#samples[0]!
     const ms = nowMs - oldest.at
-    return ms <= 0 ? 0 : ((this.tokens - oldest.tokens) * 1000) / ms
+    return ms <= 0 ? 0 : ((this.#tokens - oldest.tokens) * 1000) / ms
   }
 }
 

@@ -38,6 +38,11 @@ export class Watermark {
     return mark
   }
 
+  /** What was taken was not used: the next take gives the mark again. */
+  untake(): void {
+    this.#taken = -1
+  }
+
   get open(): number {
     return this.#open.size
   }

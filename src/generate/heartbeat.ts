@@ -1,0 +1,63 @@
+// The worker's pulse: its status to the workers' log each second and at every change of state, and the
+// gauges that come from the same numbers. A heartbeat that cannot be written is the log's trouble; the
+// next one says the same and more.
+import type { WorkerState } from "../../schemas/types.ts"
+import type { Metrics } from "../telemetry/Metrics.ts"
+import type { EngineStats } from "./engine/Engine.ts"
+import type { StepOutput } from "./engine/stepOutput.ts"
+import { Meter, statusOf, type StatusParts } from "./status.ts"
+import type { WorkerLog } from "../../streams/WorkerLog.ts"
+
+export interface HeartbeatOptions extends StatusParts {
+  readonly log: WorkerLog["Service"]
+  readonly metrics: Metrics["Service"]
+  readonly now: () => number
+}
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions
+  readonly #meter = new Meter()
+  #state: WorkerState = "starting"
+  #seen = { preemptions: 0, prefixHitTokens: 0, promptTokens: 0 }
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options
+  }
+
+  onStep(step: StepOutput): void {
+    const { metrics, model } = this.#options
+    this.#meter.onStep(step)
+    metrics.step(model, step.batchSequences, step.batchTokens, step.durationUs / 1e6)
+  }
+
+  become(state: WorkerState): void {
+    this.#state = state
+    this.beat()
+  }
+
+  beat(): void {
+    const { now, log, metrics, model, core, engine } = this.#options
+    const nowMs = now()
+    const tokensPerSecond = this.#meter.rate(nowMs)
+    const status = statusOf(this.#options, { nowMs, state: this.#state, tokensPerSecond })
+    log.appendThen(status, () => {})
+    metrics.queueDepth(model, core.count("reading", "waiting"))
+    metrics.tokensPerSecond(model, tokensPerSecond)
+    this.#gauges(engine.stats())
+  }
+
+  #gauges(stats: EngineStats): void {
+    const { metrics, model } = this.#options
+    const labels = { model }
+    metrics.gauge("sluice_sequences_running", labels, stats.running)
+    metrics.gauge("sluice_sequences_waiting", labels, stats.waiting)
+    metrics.gauge("sluice_kv_blocks", labels, stats.blocks)
+    metrics.gauge("sluice_kv_blocks_free", labels, stats.blocksFree)
+    const { preemptions, prefixHitTokens, promptTokens } = stats
+    const seen = this.#seen
+    metrics.count("sluice_preemptions_total", labels, preemptions - seen.preemptions)
+    metrics.count("sluice_prefix_hit_tokens_total", labels, prefixHitTokens - seen.prefixHitTokens)
+    metrics.count("sluice_prompt_tokens_total", labels, promptTokens - seen.promptTokens)
+    this.#seen = { preemptions, prefixHitTokens, promptTokens }
+  }
+}
