@@ -2,7 +2,7 @@
 // itself says where, for the command line and for tests.
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Layer, Schema, Scope } from "effect"
-import { HttpMiddleware, type HttpServerError } from "effect/http"
+import { HttpMiddleware } from "effect/http"
 import { Config } from "../config/Config.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
 import { Pacer } from "./answer/Pacer.ts"
@@ -17,7 +17,7 @@ import { listen, makeServer, OpenAnswers, stopAtEnd } from "./Server.ts"
 import { makeUpgrade } from "./upgrade.ts"
 
 /** The configuration would let anybody in. */
-export class ExposureError extends Schema.TaggedError<ExposureError>()("ExposureError", {
+class ExposureError extends Schema.TaggedError<ExposureError>()("ExposureError", {
   message: Schema.String,
 }) {}
 
@@ -86,5 +86,3 @@ export class Api extends Context.Service<
   /** What goes on from the logs alone: requests made earlier, and how the process is. */
   static readonly layerRelay = Layer.suspend(() => layerOf(routes.filter((route) => route.resume)))
 }
-
-export type ApiStartError = ExposureError | HttpServerError.ServeError

@@ -21,7 +21,7 @@ export interface Call {
 const timeoutSecondsMax = 24 * 60 * 60
 
 /** x-request-timeout: how many seconds from now the answer is worth waiting for. */
-export const parseTimeout = (
+const parseTimeout = (
   header: string | ReadonlyArray<string> | undefined,
 ): Effect.Effect<number | null, ApiError> => {
   if (header === undefined) return Effect.succeed(null)

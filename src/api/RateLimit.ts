@@ -1,5 +1,5 @@
-// A token bucket for each tenant, behind a port: in this process now, shared between gateways later.
-// A tenant that was not seen for long starts with a full bucket again.
+// A token bucket for each tenant, behind a port: in this process now, shared between gateways
+// later. A tenant that was not seen for long starts with a full bucket again.
 import { Clock, Context, Effect, Layer } from "effect"
 
 export interface Rate {
@@ -29,7 +29,7 @@ const tenantsMax = 10_000
 const roundingMax = 1e-6
 
 /** One token from a bucket as it was left: pure, so that a shared store can do the same. */
-export const takeToken = (
+const takeToken = (
   bucket: Bucket | undefined,
   rate: Rate,
   now: number,

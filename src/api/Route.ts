@@ -25,6 +25,8 @@ export interface Route {
   /** Makes a request: its refusals are metered. */
   readonly generates: boolean
   readonly body: Schema.Constraint | null
+  /** What a client says on a WebSocket. */
+  readonly message: Schema.Constraint | null
   /** Statuses besides the errors that any route may answer. */
   readonly statuses: ReadonlyArray<number>
   readonly handle: (call: Call) => Effect.Effect<void, Failure, Services>

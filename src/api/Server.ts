@@ -1,5 +1,6 @@
 // Node's HTTP server with every limit set, and its end: it stops taking connections, lets answers
-// finish within a bound, then cuts what is left. A cut stream can be resumed elsewhere by its cursor.
+// finish within a bound, then cuts what is left. A cut stream can be resumed elsewhere by its
+// cursor.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, type Scope } from "effect"

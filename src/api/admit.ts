@@ -1,5 +1,5 @@
-// Lets a caller in: from where, whose key, how often. Order matters: what costs least and tells least
-// comes first, and an unknown key takes no token from anybody's bucket.
+// Lets a caller in: from where, whose key, how often. Order matters: what costs least and tells
+// least comes first, and an unknown key takes no token from anybody's bucket.
 import type { IncomingHttpHeaders } from "node:http"
 import { Effect } from "effect"
 import type { Authenticate, Identity } from "./auth.ts"

@@ -1,6 +1,6 @@
 // Whose request it is. With keys configured every caller needs one; keys are compared as digests in
-// constant time, so that neither a key's beginning nor its length can be found by timing. Without keys
-// all callers are one tenant, named "".
+// constant time, so that neither a key's beginning nor its length can be found by timing. Without
+// keys all callers are one tenant, named "".
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
 import { Effect } from "effect"

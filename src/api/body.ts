@@ -1,5 +1,5 @@
-// Reads a JSON body within bounds: of bytes, of time, of nesting. Everything that can be wrong with it
-// before its fields are looked at is found here. The body's parts are never logged.
+// Reads a JSON body within bounds: of bytes, of time, of nesting. Everything that can be wrong with
+// it before its fields are looked at is found here. The body's parts are never logged.
 import { isUtf8 } from "node:buffer"
 import type { IncomingMessage } from "node:http"
 import { Effect } from "effect"
@@ -9,7 +9,9 @@ import { apiError, type ApiError } from "./errors.ts"
 /** No honest body comes near it; parsing and answering recurse over the nesting. */
 const depthMax = 64
 
-/** Fields of the body itself, and of all objects in it: each costs far more than its bytes to read. */
+/**
+ * Fields of the body itself, and of all objects in it: each costs far more than its bytes to read.
+ */
 const fieldsMax = 1000
 const keysMax = 100_000
 

@@ -1,5 +1,5 @@
-// Cross-origin calls from browsers: off unless origins are configured, and then for those only. Keys
-// travel in a header, never in cookies, so credentials are not allowed.
+// Cross-origin calls from browsers: off unless origins are configured, and then for those only.
+// Keys travel in a header, never in cookies, so credentials are not allowed.
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { ConfigShape } from "../config/Config.ts"
 import type { Exchange } from "./answer/Exchange.ts"

@@ -1,6 +1,6 @@
-// What happens to every HTTP request, whatever its route: an id, who calls and may they, the route, and
-// one log line at the end. Failures become answers here and nowhere else; a defect becomes a 500 that
-// says nothing of its cause, which goes to the log.
+// What happens to every HTTP request, whatever its route: an id, who calls and may they, the route,
+// and one log line at the end. Failures become answers here and nowhere else; a defect becomes a
+// 500 that says nothing of its cause, which goes to the log.
 import { IncomingMessage, ServerResponse } from "node:http"
 import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Cause, Clock, Context, Effect, Exit } from "effect"
@@ -28,7 +28,7 @@ import { pathOf } from "./socket.ts"
 type Notes = Record<string, string | number>
 
 /** A request from its arrival on; `notes` fill up for the log line. */
-export class Arrival extends Context.Service<
+class Arrival extends Context.Service<
   Arrival,
   {
     readonly exchange: Exchange

@@ -1,7 +1,7 @@
-// The one table of errors as clients see them: status, type and code of every failure that can reach
-// the HTTP edge, in OpenAI's shape. Nothing else in Sluice knows an HTTP status. The same body travels
-// as an object inside an answer that is already open. What a log error says stays inside: its message
-// may name paths and partitions.
+// The one table of errors as clients see them: status, type and code of every failure that can
+// reach the HTTP edge, in OpenAI's shape. Nothing else in Sluice knows an HTTP status. The same
+// body travels as an object inside an answer that is already open. What a log error says stays
+// inside: its message may name paths and partitions.
 import type { ServerResponse } from "node:http"
 import { Schema, Struct } from "effect"
 import type { EnqueueError } from "../enqueue/Enqueue.ts"
@@ -79,7 +79,7 @@ const tokenizerRows: Record<TokenizerError["reason"], Row> = {
 const logUnavailable: Row = { status: 503, type: overloaded, code: "log_unavailable" }
 const logUnknown: Row = { status: 503, type: server, code: "outcome_unknown", retry: false }
 const logMessage =
-  "The request log is not available at the moment, so the request was not accepted. Try again shortly."
+  "The request log is not available at the moment; nothing was accepted. Try again shortly."
 const logUnknownMessage =
   "The request log did not confirm the request: it may or may not have been accepted. " +
   "Look it up by its x-request-id before sending it again."
@@ -157,7 +157,10 @@ const retryAfterMsOf = (failure: Failure, row: Row): number => {
   return row.retry !== false && (row.status === 429 || row.status === 503) ? 1000 : 0
 }
 
-/** False where the request was admitted and then ended badly: its answer is metered, not its refusal. */
+/**
+ * False where the request was admitted and then ended badly: its answer is metered, not its
+ * refusal.
+ */
 export const isRefusal = (failure: Failure): boolean =>
   failure._tag !== "ApiError" ||
   !["cancelled", "expired", "generationFailed", "deadLettered"].includes(failure.reason)
@@ -199,7 +202,9 @@ export const toHttp = (failure: Failure): HttpError => {
   return { status: row.status, headers, body }
 }
 
-/** Answers with the failure; an answer that is already open is cut off, so that it looks unfinished. */
+/**
+ * Answers with the failure; an answer that is already open is cut off, so that it looks unfinished.
+ */
 export const writeError = (res: ServerResponse, failure: Failure): void => {
   if (res.headersSent) {
     res.destroy()

@@ -1,7 +1,7 @@
-// Who may reach a server that asks for no key: processes on this machine, and nobody else unless the
-// operator said so. A web page open in a browser here is somebody else: it can make the browser call
-// any address, and a name it owns can be made to mean this machine. So callers from foreign origins,
-// and under foreign host names, are refused.
+// Who may reach a server that asks for no key: processes on this machine, and nobody else unless
+// the operator said so. A web page open in a browser here is somebody else: it can make the browser
+// call any address, and a name it owns can be made to mean this machine. So callers from foreign
+// origins, and under foreign host names, are refused.
 import type { IncomingHttpHeaders } from "node:http"
 import { isIPv4 } from "node:net"
 import { Effect } from "effect"

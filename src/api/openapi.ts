@@ -1,5 +1,5 @@
-// GET /openapi.json: OpenAPI 3.1, built from the table of routes and the Schemas that decode the bodies,
-// so that it cannot say anything else than the code does.
+// GET /openapi.json: OpenAPI 3.1, built from the table of routes and the Schemas that decode the
+// bodies, so that it cannot say anything else than the code does.
 import { Effect, Schema } from "effect"
 import { type Call, writeText } from "./Call.ts"
 import type { Route } from "./Route.ts"
@@ -59,15 +59,19 @@ const responsesOf = (route: Route) => {
   return { ...Object.fromEntries(named), default: error }
 }
 
-/** A body's Schema, and the named Schemas that it uses, which move to the components. */
-const bodyOf = (schema: Schema.Constraint, components: Record<string, unknown>) => {
+/** As JSON Schema; the named Schemas that it uses move to the components. */
+const schemaOf = (schema: Schema.Constraint, components: Record<string, unknown>): unknown => {
   const document = Schema.toJsonSchemaDocument(schema)
   for (const [name, definition] of Object.entries(document.definitions)) {
     components[name] = toComponents(definition)
   }
-  const content = { "application/json": { schema: toComponents(document.schema) } }
-  return { required: true, content }
+  return toComponents(document.schema)
 }
+
+const bodyOf = (schema: Schema.Constraint, components: Record<string, unknown>) => ({
+  required: true,
+  content: { "application/json": { schema: schemaOf(schema, components) } },
+})
 
 const toComponents = (schema: unknown): unknown =>
   JSON.parse(JSON.stringify(schema).replaceAll('"#/$defs/', '"#/components/schemas/'))
@@ -80,6 +84,7 @@ const operationOf = (route: Route, components: Record<string, unknown>) => ({
   )}`,
   parameters: [...parametersOf(route), ...queryOf(route)],
   ...(route.body === null ? {} : { requestBody: bodyOf(route.body, components) }),
+  ...(route.message === null ? {} : { "x-message": schemaOf(route.message, components) }),
   responses: responsesOf(route),
   security: route.open ? [] : [{ key: [] }, {}],
 })

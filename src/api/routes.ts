@@ -1,5 +1,5 @@
-// Every route that Sluice answers: one table, read by the router, by /openapi.json, by the 405 answer
-// and by the tests.
+// Every route that Sluice answers: one table, read by the router, by /openapi.json, by the 405
+// answer and by the tests.
 import { postChat, postCompletions } from "./generations.ts"
 import { showHealth, showMetrics, showReady } from "./health.ts"
 import { showHint } from "./hint.ts"
@@ -7,12 +7,20 @@ import { listModels, showModel } from "./models.ts"
 import { describeRoutes } from "./openapi.ts"
 import { ChatBody } from "./parse/chat.ts"
 import { CompletionsBody } from "./parse/completions.ts"
+import { StreamBody } from "./parse/stream.ts"
 import { deleteRequest, showRequest, streamRequest } from "./requests.ts"
 import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
 import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./tokenize.ts"
 
-const keyed = { open: false, resume: false, generates: false, body: null, statuses: [200] }
+const keyed = {
+  open: false,
+  resume: false,
+  generates: false,
+  body: null,
+  message: null,
+  statuses: [200],
+}
 const generating = { ...keyed, generates: true }
 const resumed = { ...keyed, resume: true }
 const open = { ...keyed, open: true, resume: true }
@@ -70,6 +78,7 @@ export const routes: ReadonlyArray<Route> = [
     method: "GET",
     path: "/v1/stream",
     summary: "WebSocket: several requests on one connection, with cancel and resume.",
+    message: StreamBody,
     statuses: [101, 426],
     handle: refusePlainStream,
   },

@@ -1,5 +1,5 @@
-// The way in to WS /v1/stream: node's upgrade event, let in by the same rules as any call. A refusal is
-// an HTTP answer on the raw socket; what follows the handshake belongs to answer/Sockets.ts.
+// The way in to WS /v1/stream: node's upgrade event, let in by the rules of every call. A refusal
+// is an HTTP answer on the raw socket; what follows the handshake belongs to answer/Sockets.ts.
 import type { IncomingMessage } from "node:http"
 import { STATUS_CODES } from "node:http"
 import type { Duplex } from "node:stream"
@@ -7,11 +7,13 @@ import { Effect } from "effect"
 import type { Call } from "./Call.ts"
 import { apiError, type Failure, toHttp } from "./errors.ts"
 
-export const streamPath = "/v1/stream"
+const streamPath = "/v1/stream"
 
 export const pathOf = (url: string | undefined): string => (url ?? "/").split("?", 1)[0] ?? "/"
 
-/** Anything else that asks for another protocol (h2c, as curl and Java do) is an ordinary request. */
+/**
+ * Anything else that asks for another protocol (h2c, as curl and Java do) is an ordinary request.
+ */
 export const isSocketRequest = (req: IncomingMessage): boolean =>
   pathOf(req.url) === streamPath && req.headers.upgrade?.toLowerCase() === "websocket"
 
@@ -23,7 +25,9 @@ export const refusePlainStream = (call: Call): Effect.Effect<never, Failure> => 
   )
 }
 
-/** The failure as an HTTP answer where node has no response object: refused handshakes, broken HTTP. */
+/**
+ * The failure as an HTTP answer where node has no response object: refused handshakes, broken HTTP.
+ */
 export const writeRawError = (socket: Duplex, failure: Failure): void => {
   if (!socket.writable) return void socket.destroy()
   const { status, headers, body } = toHttp(failure)

@@ -1,5 +1,6 @@
-// Node's "upgrade" event to a WebSocket: let in by the same rules as any call. Each message that makes
-// a request takes a token from the caller's bucket and goes through the parser of the stream dialect.
+// Node's "upgrade" event to a WebSocket: let in by the rules of every call. Each message that makes
+// a request takes a token from the caller's bucket and goes through the parser of the stream
+// dialect.
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { Effect, FiberSet } from "effect"

@@ -1,4 +1,5 @@
-// The way in as clients meet it: routes, ids, keys, rates, origins, readiness, the log line, the end.
+// The way in as clients meet it: routes, ids, keys, rates, origins, readiness, the log line, the
+// end.
 import { request } from "node:http"
 import { afterEach, assert, describe, it } from "vitest"
 import { WebSocket } from "ws"

@@ -1,4 +1,5 @@
-// Hostile clients on raw sockets: each gets a clear error, or is cut off, and the server is as before.
+// Hostile clients on raw sockets: each gets a clear error, or is cut off, and the server is as
+// before.
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
 import { defaults } from "../../src/config/settings.ts"
 import { ApiServer } from "../support/api/ApiServer.ts"

@@ -1,6 +1,6 @@
-// A body against its Schema, and the one sentence that says what is wrong: the path of the field, what
-// is allowed there and what was found. Found values are cut short: a body may be megabytes, and its
-// error answer is not. A field that is null counts as absent, as OpenAI's clients expect.
+// A body against its Schema, and the one sentence that says what is wrong: the path of the field,
+// what is allowed there and what was found. Found values are cut short: a body may be megabytes,
+// and its error answer is not. A field that is null counts as absent, as OpenAI's clients expect.
 import { Effect, Predicate, Schema, type SchemaIssue } from "effect"
 import { apiError, type ApiError } from "../errors.ts"
 

@@ -28,7 +28,7 @@ export const checkModel = (
     : Effect.fail(unknownModel(name, context.model.name))
 
 /** A named tier wins; otherwise vLLM's number says it: below 0 sooner, above 0 later. */
-export const parseTier = (body: Pick<GenerationBody, "service_tier" | "priority">): Tier => {
+const parseTier = (body: Pick<GenerationBody, "service_tier" | "priority">): Tier => {
   if (body.service_tier !== undefined && body.service_tier !== "auto") return body.service_tier
   const priority = body.priority ?? 0
   return priority < 0 ? "priority" : priority > 0 ? "flex" : "default"

@@ -1,6 +1,6 @@
 // The fields that every dialect of a generation request shares, as one set of Schemas: decoding,
-// error messages and /openapi.json all come from here. `expected` is what the error message says of a
-// wrong value. Bounds that depend on configuration or model are checked in sampling.ts.
+// error messages and /openapi.json all come from here. `expected` is what the error message says of
+// a wrong value. Bounds that depend on configuration or model are checked in sampling.ts.
 import { Schema } from "effect"
 
 const number = (minimum: number, maximum: number, description: string) => {

@@ -25,7 +25,7 @@ export const fitTokens = (lengths: Lengths): Effect.Effect<number, ApiError> => 
   if (maxTokens === undefined) return Effect.succeed(Math.min(fallback, room))
   if (maxTokens <= room) return Effect.succeed(maxTokens)
   const message =
-    `${limit} However, ${promptTokens + maxTokens} were requested (${promptTokens} in the prompt, ` +
-    `${maxTokens} for the completion). Shorten the prompt or lower max_tokens.`
+    `${limit} However, ${promptTokens + maxTokens} were requested (${promptTokens} in the ` +
+    `prompt, ${maxTokens} for the completion). Shorten the prompt or lower max_tokens.`
   return Effect.fail(apiError("contextLength", message, { param }))
 }

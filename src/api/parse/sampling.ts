@@ -21,7 +21,7 @@ export interface DialectSampling {
   readonly promptLogprobs: number
 }
 
-export const parseStop = (
+const parseStop = (
   stop: string | ReadonlyArray<string> | undefined,
   stopStringsMax: number,
 ): Effect.Effect<ReadonlyArray<string>, ApiError> => {
@@ -40,7 +40,7 @@ export const parseStop = (
 }
 
 /** JSON has text keys only: "50256" is the token id 50256. */
-export const parseLogitBias = (
+const parseLogitBias = (
   biases: Readonly<Record<string, number>> | undefined,
   vocabSize: number,
 ): Effect.Effect<ReadonlyArray<LogitBias>, ApiError> => {

@@ -1,5 +1,5 @@
-// A generation message on WS /v1/stream, the seed's dialect: a completion of one prompt and one choice,
-// with an optional id that every message of the answer carries.
+// A generation message on WS /v1/stream, the seed's dialect: a completion of one prompt and one
+// choice, with an optional id that every message of the answer carries.
 import { Effect, Schema } from "effect"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import type { TokenizerError } from "../../tokenizer/Tokenizer.ts"
@@ -13,7 +13,9 @@ import { longest, parsePrompts, PromptSchema } from "./prompt.ts"
 import { parseSampling } from "./sampling.ts"
 import { logUnknownFields, refuseUnsupported, unsupportedInCompletions } from "./unsupported.ts"
 
-/** The seed's example asks for no length; a conversation piece is longer than OpenAI's 16 tokens. */
+/**
+ * The seed's example asks for no length; a conversation piece is longer than OpenAI's 16 tokens.
+ */
 const maxTokensDefault = 256
 
 const clientIdCharactersMax = 128

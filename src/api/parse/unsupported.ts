@@ -1,7 +1,7 @@
 // Fields that Sluice knows and cannot honour are refused by name: to ignore a tool or a JSON schema
-// would answer another question than was asked. A neutral value (null, false, empty, the default) is
-// fine. Fields that nobody knows are ignored, as other OpenAI-compatible servers do, and named in the
-// debug log.
+// would answer another question than was asked. A neutral value (null, false, empty, the default)
+// is fine. Fields that nobody knows are ignored, as other OpenAI-compatible servers do, and named
+// in the debug log.
 import { Effect, Predicate } from "effect"
 import { apiError, type ApiError } from "../errors.ts"
 

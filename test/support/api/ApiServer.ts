@@ -1,5 +1,6 @@
-// The whole way in over real HTTP, on an ephemeral port. Behind it FakeStages accepts what comes and
-// lets each choice say "Once upon" at once; a tokenizer of one token a character needs no model folder.
+// The whole way in over real HTTP, on an ephemeral port. Behind it FakeStages accepts what comes
+// and lets each choice say "Once upon" at once; a tokenizer of one token a character needs no model
+// folder.
 import { Effect, Layer, Logger, ManagedRuntime, References } from "effect"
 import { Api } from "../../../src/api/Api.ts"
 import { Config, type ConfigShape } from "../../../src/config/Config.ts"

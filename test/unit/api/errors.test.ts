@@ -1,4 +1,5 @@
-// The table of errors: every failure has a status, OpenAI's shape, and a Retry-After where it helps.
+// The table of errors: every failure has a status, OpenAI's shape, and a Retry-After where it
+// helps.
 import { assert, describe, it } from "vitest"
 import { apiError, type Failure, isRefusal, toErrorBody, toHttp } from "../../../src/api/errors.ts"
 import { EnqueueError } from "../../../src/enqueue/Enqueue.ts"

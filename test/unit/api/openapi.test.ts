@@ -1,5 +1,6 @@
-// /openapi.json: names every route, and everything it refers to is there. OpenAPI 3.1's own rules that
-// matter to generators are checked by hand: unique operation ids, declared path parameters, responses.
+// /openapi.json: names every route, and everything it refers to is there. OpenAPI 3.1's own rules
+// that matter to generators are checked by hand: unique operation ids, declared path parameters,
+// responses.
 import { assert, describe, it } from "vitest"
 import { Predicate } from "effect"
 import { openApiDocument } from "../../../src/api/openapi.ts"

@@ -1,5 +1,5 @@
-// Every rule of the completions body, as data: what is accepted becomes this draft, what is refused is
-// refused with this code at this path.
+// Every rule of the completions body, as data: what is accepted becomes this draft, what is refused
+// is refused with this code at this path.
 import { assert, describe, it } from "vitest"
 import { parseCompletions } from "../../../src/api/parse/completions.ts"
 import { contextTokensMax } from "../../support/api/ApiServer.ts"
@@ -278,8 +278,8 @@ describe("a completion is refused", () => {
       [{ prompt: [1, 999] }, "prompt[1] must be a token id from 0 to 255, found 999."],
       [
         { prompt: "a", max_tokens: 511 },
-        "This model's maximum context length is 512 tokens. However, 513 were requested (2 in the prompt, " +
-          "511 for the completion). Shorten the prompt or lower max_tokens.",
+        "This model's maximum context length is 512 tokens. However, 513 were requested (2 in " +
+          "the prompt, 511 for the completion). Shorten the prompt or lower max_tokens.",
       ],
     ] as const
     for (const [body, sentence] of sentences) {
