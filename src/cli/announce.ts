@@ -34,13 +34,15 @@ const curl = (url: string, config: ConfigShape): string => {
 }
 
 const aboutModel = ({ kind, config, device }: Ready): ReadonlyArray<string> => {
-  const runs = device === null ? "" : ` on ${device}`
-  if (kind !== "serve" || config.model !== bundledModel || config.engine !== "native") {
+  const scripted = config.engine === "scripted"
+  const runs = device === null ? "" : scripted ? ": made-up tokens, no model" : ` on ${device}`
+  if (kind !== "serve" || config.model !== bundledModel || scripted) {
     return [`  model  ${config.servedModelName}${runs}`]
   }
   return [
-    `  model  ${config.servedModelName}${runs}: the small story model that ships with Sluice. It tells`,
-    "         children's tales in simple English; it knows nothing else. To serve a real one:",
+    `  model  ${config.servedModelName}${runs}`,
+    "         The small story model that ships with Sluice: it tells children's tales in simple",
+    "         English and knows nothing else. To serve a real one:",
     "           hf download HuggingFaceTB/SmolLM2-135M-Instruct --local-dir smollm2",
     "           npm start -- --model ./smollm2",
   ]
