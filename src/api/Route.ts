@@ -27,6 +27,8 @@ export interface Route {
   readonly body: Schema.Constraint | null
   /** What a client says on a WebSocket. */
   readonly message: Schema.Constraint | null
+  /** What a success is written in. */
+  readonly types: ReadonlyArray<string>
   /** Statuses besides the errors that any route may answer. */
   readonly statuses: ReadonlyArray<number>
   readonly handle: (call: Call) => Effect.Effect<void, Failure, Services>

@@ -52,10 +52,12 @@ const statusTexts: Readonly<Record<number, string>> = {
 
 const responsesOf = (route: Route) => {
   const error = { $ref: "#/components/responses/Error" }
-  const named = route.statuses.map((status) => [
-    status,
-    status >= 400 ? error : { description: statusTexts[status] ?? "The answer." },
-  ])
+  const content = Object.fromEntries(route.types.map((type) => [type, {}]))
+  const success = (status: number) => ({
+    description: statusTexts[status] ?? "The answer.",
+    ...(status === 200 ? { content } : {}),
+  })
+  const named = route.statuses.map((status) => [status, status >= 400 ? error : success(status)])
   return { ...Object.fromEntries(named), default: error }
 }
 

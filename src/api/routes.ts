@@ -13,15 +13,20 @@ import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
 import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./tokenize.ts"
 
+const json = "application/json"
+const sse = "text/event-stream"
+const plain = "text/plain"
+
 const keyed = {
   open: false,
   resume: false,
   generates: false,
   body: null,
   message: null,
+  types: [json],
   statuses: [200],
 }
-const generating = { ...keyed, generates: true }
+const generating = { ...keyed, generates: true, types: [json, sse] }
 const resumed = { ...keyed, resume: true }
 const open = { ...keyed, open: true, resume: true }
 
@@ -95,6 +100,7 @@ export const routes: ReadonlyArray<Route> = [
     method: "GET",
     path: "/v1/requests/:id/events",
     summary: "A request's events after ?cursor= or Last-Event-ID; 204 once all were delivered.",
+    types: [sse],
     statuses: [200, 204, 404, 410],
     handle: streamRequest,
   },
@@ -126,6 +132,7 @@ export const routes: ReadonlyArray<Route> = [
     method: "GET",
     path: "/metrics",
     summary: "Metrics in Prometheus' text format.",
+    types: [plain],
     handle: showMetrics,
   },
   {
@@ -135,5 +142,12 @@ export const routes: ReadonlyArray<Route> = [
     summary: "This description.",
     handle: describeRoutes(() => routes),
   },
-  { ...open, method: "GET", path: "/", summary: "What this server is.", handle: showHint },
+  {
+    ...open,
+    method: "GET",
+    path: "/",
+    summary: "What this server is.",
+    types: [plain],
+    handle: showHint,
+  },
 ]

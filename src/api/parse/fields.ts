@@ -60,7 +60,7 @@ export const generationFields = {
   min_p: number(0, 1, "Only tokens at least this likely, as a share of the most likely one."),
   presence_penalty: number(-2, 2, "Against tokens that occurred in the output."),
   frequency_penalty: number(-2, 2, "Against tokens, by how often they occurred in the output."),
-  repetition_penalty: number(0, 100, "Divides the logits of tokens that occurred; 1: off."),
+  repetition_penalty: number(0.01, 100, "Divides the logits of tokens that occurred; 1: off."),
   logit_bias: Schema.optionalKey(
     Schema.Record(
       Schema.String,

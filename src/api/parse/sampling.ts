@@ -80,8 +80,14 @@ const parseStopTokenIds = (
 const drawSeed = Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)
 
 /** A top_p of 0 keeps only the most likely token, which is what a top_k of 1 says exactly. */
-const nucleus = (topP: number, topK: number) =>
-  topP === 0 ? { topP: 1, topK: 1 } : { topP, topK: Math.max(0, topK) }
+const nucleus = (topP: number, topK: number, vocabSize: number) =>
+  topP === 0 ? { topP: 1, topK: 1 } : { topP, topK: Math.min(Math.max(0, topK), vocabSize) }
+
+const temperatureMin = 0.01
+
+/** Logits divided by less would leave the range of float32; as in vLLM, close to 0 means 0. */
+const steady = (temperature: number): number =>
+  temperature < 1e-5 ? 0 : Math.max(temperature, temperatureMin)
 
 export const parseSampling = Effect.fnUntraced(function* (
   body: GenerationBody,
@@ -94,14 +100,11 @@ export const parseSampling = Effect.fnUntraced(function* (
     const allowed = `at most max_tokens (${own.maxTokens})`
     return yield* wrongValue("min_tokens", allowed, minTokens)
   }
-  if (body.repetition_penalty === 0) {
-    return yield* wrongValue("repetition_penalty", "greater than 0", 0)
-  }
   return {
     ...own,
-    ...nucleus(body.top_p ?? preset.topP ?? 1, body.top_k ?? preset.topK ?? 0),
+    ...nucleus(body.top_p ?? preset.topP ?? 1, body.top_k ?? preset.topK ?? 0, model.vocabSize),
     minTokens,
-    temperature: body.temperature ?? preset.temperature ?? 1,
+    temperature: steady(body.temperature ?? preset.temperature ?? 1),
     minP: body.min_p ?? preset.minP ?? 0,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,

@@ -102,6 +102,9 @@ describe("a completion's draft", () => {
     ],
     [{ top_p: 0 }, { topP: 1, topK: 1 }],
     [{ top_k: -1 }, { topK: 0 }],
+    [{ top_k: 2 ** 40 }, { topK: 256 }],
+    [{ temperature: 1e-300 }, { temperature: 0 }],
+    [{ temperature: 0.001 }, { temperature: 0.01 }],
     [{ top_k: 0 }, { topK: 0 }],
     [
       { top_k: 40, min_p: 0.1 },
