@@ -1,6 +1,6 @@
-// What a token event costs on its way from the relay to a socket: projection, framing, pacing and the
-// write, in CPU time of this process; the clients read in another one. One event a write is the dearest
-// case; under load several share a write.
+// What a token event costs on its way from the relay to a socket: projection, framing, pacing and
+// the write, in CPU time of this process; the clients read in another one. One event a write is the
+// dearest case; under load several share a write.
 import { spawn } from "node:child_process"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"

@@ -1,5 +1,5 @@
-// Answers over real HTTP, with requests and events under the test's hand: what is written, when, and
-// what happens when somebody leaves, reads slowly, or something before the answer fails.
+// Answers over real HTTP, with requests and events under the test's hand: what is written, when,
+// and what happens when somebody leaves, reads slowly, or something before the answer fails.
 import { afterEach, assert, describe, it } from "vitest"
 import { connect } from "node:net"
 import { Effect } from "effect"

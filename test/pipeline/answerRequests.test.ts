@@ -1,4 +1,5 @@
-// A request after it was made: looking at it, going on with its events from a cursor, cancelling it.
+// A request after it was made: looking at it, going on with its events from a cursor, cancelling
+// it.
 import { afterEach, assert, describe, it } from "vitest"
 import { EventSource } from "eventsource"
 import type { RequestAccepted } from "../../schemas/types.ts"
@@ -144,7 +145,7 @@ describe("looking at a request", () => {
 describe("cancelling a request", () => {
   it("is acknowledged, again and again", async () => {
     const stages = await withRequest(request, events.slice(0, 2))
-    for (const _ of [1, 2]) {
+    for (let i = 0; i < 2; i++) {
       assert.strictEqual((await look("DELETE")).status, "cancelled")
     }
     assert.deepStrictEqual(stages.cancels[0], { requestId, by: "client" })

@@ -1,5 +1,5 @@
-// WS /v1/stream over real sockets: the seed's dialect, several requests on one socket, cancel, resume,
-// broken messages, slow readers and many idle sockets.
+// WS /v1/stream over real sockets: the seed's dialect, several requests on one socket, cancel,
+// resume, broken messages, slow readers and many idle sockets.
 import { connect } from "node:net"
 import { afterEach, assert, describe, it } from "vitest"
 import { WebSocket } from "ws"

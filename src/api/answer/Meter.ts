@@ -1,6 +1,6 @@
 // What an answer tells the metrics: time to first token, time between tokens, and how the request
-// ended. Only the answer to the client that made the request is metered; resumed streams are not, so
-// nothing is counted twice.
+// ended. Only the answer to the client that made the request is metered; resumed streams are not,
+// so nothing is counted twice.
 import type { TerminalEvent } from "../../../streams/fold/requestState.ts"
 import type { Metrics, RequestSample } from "../../telemetry/Metrics.ts"
 

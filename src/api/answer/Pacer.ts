@@ -1,11 +1,13 @@
-// When streams write: one timer a process for all of them, not one a stream. A stream that was silent
-// writes its next event at once; what follows within 15 ms goes out together, since a write costs more
-// than a token. Also the slow beat by which idle streams show that they live.
+// When streams write: one timer a process for all of them, not one a stream. A stream that was
+// silent writes its next event at once; what follows within 15 ms goes out together, since a write
+// costs more than a token. Also the slow beat by which idle streams show that they live.
 import { Clock, Context, Effect, Layer } from "effect"
 import { Config } from "../../config/Config.ts"
 
 export interface Paced {
-  /** Writes what came in since the last write; false if nothing did: then it is not called again. */
+  /**
+   * Writes what came in since the last write; false if nothing did: then it is not called again.
+   */
   readonly flush: () => boolean
 }
 

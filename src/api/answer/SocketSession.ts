@@ -1,5 +1,5 @@
-// One WebSocket and the requests that run on it. Each request is a StreamAnswer of its own; they share
-// the socket's writer, so a full socket pauses all of them and none of anybody else.
+// One WebSocket and the requests that run on it. Each request is a StreamAnswer of its own; they
+// share the socket's writer, so a full socket pauses all of them and none of anybody else.
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import { apiError, type ApiError, type ErrorBody, type Failure, toErrorBody } from "../errors.ts"
@@ -40,6 +40,10 @@ export class SocketSession {
     const onRoom = () => this.#room()
     this.#writer = new SocketWriter({ ws, duplex, pacer, bytesMax, onRoom })
     ws.once("close", () => this.#close())
+  }
+
+  get closed(): boolean {
+    return this.#closed
   }
 
   /** The peer showed itself. */
@@ -112,7 +116,7 @@ export class SocketSession {
   #close(): void {
     this.#closed = true
     this.#writer.close()
-    for (const { hooks } of [...this.#running.values()]) hooks?.onGone()
+    for (const { hooks } of this.#running.values()) hooks?.onGone()
     this.#running.clear()
   }
 }

@@ -1,6 +1,6 @@
-// Writes all messages of one WebSocket: those of a silent socket at once, later ones together in one
-// system call, none beyond `bytesMax` waiting in the socket: then every request on it pauses. Also its
-// liveness: a peer that neither answers pings nor takes bytes is cut off.
+// Writes all messages of one WebSocket: those of a silent socket at once, later ones together in
+// one system call, none beyond `bytesMax` waiting in the socket: then every request on it pauses.
+// Also its liveness: a peer that neither answers pings nor takes bytes is cut off.
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import type { Beating, Paced, PacerShape } from "./Pacer.ts"

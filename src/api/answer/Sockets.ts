@@ -1,6 +1,6 @@
-// WS /v1/stream: takes over connections that the way in let through, and hands their messages on, one
-// at a time and in order. While one is being handled the socket is not read, so a client that sends
-// faster than it is served is slowed down by its own connection.
+// WS /v1/stream: takes over connections that the way in let through, and hands their messages on,
+// one at a time and in order. While one is being handled the socket is not read, so a client that
+// sends faster than it is served is slowed down by its own connection.
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { Context, Effect, FiberSet, Layer } from "effect"

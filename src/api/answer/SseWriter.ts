@@ -1,6 +1,6 @@
 // Writes one stream's frames to its socket: the first at once, later ones together, none while the
-// socket is full. It holds at most one delivery beyond `bytesMax`: `full` says when to stop giving, and
-// `onRoom` when to go on. It knows nothing of requests or dialects.
+// socket is full. It holds at most one delivery beyond `bytesMax`: `full` says when to stop giving,
+// and `onRoom` when to go on. It knows nothing of requests or dialects.
 import type { ServerResponse } from "node:http"
 import type { ConfigShape } from "../../config/Config.ts"
 import type { ErrorBody } from "../errors.ts"
@@ -11,7 +11,7 @@ import type { Paced, PacerShape } from "./Pacer.ts"
 import { writeChunk } from "./writeChunk.ts"
 import { sseComment, sseFrame, sseHeaders, sseUnnumbered } from "./sse.ts"
 
-export interface SseWriterOptions {
+interface SseWriterOptions {
   readonly res: ServerResponse
   readonly requestId: string
   readonly pacer: PacerShape
@@ -22,9 +22,9 @@ export interface SseWriterOptions {
 }
 
 /** A client that takes no byte for so long is cut off: it can come back with its cursor. */
-export const stalledMsMax = 600_000
+const stalledMsMax = 600_000
 
-export class SseWriter implements Outlet, Paced {
+class SseWriter implements Outlet, Paced {
   readonly #options: SseWriterOptions
   readonly #res: ServerResponse
   #pending = ""
@@ -40,13 +40,15 @@ export class SseWriter implements Outlet, Paced {
     this.#options = options
     this.#res = res
     this.#progressAt = pacer.now()
-    // A broken connection shows itself by "close"; without a listener "error" would end the process.
+    // A broken connection shows itself by "close"; without a listener "error" would end the
+    // process.
     res.on("error", () => {})
     if (res.destroyed) {
       this.#closed()
       return
     }
-    // The connection's own drain counts only while this answer's turn on it is: others may come first.
+    // The connection's own drain counts only while this answer's turn on it is: others may come
+    // first.
     const connectionDrained = () => res.socket !== null && this.#drained()
     const connection = res.req.socket.on("drain", connectionDrained)
     res.on("drain", () => this.#drained())

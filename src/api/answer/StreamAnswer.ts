@@ -1,6 +1,6 @@
-// One subscriber that shows a request's events to one client: relay on one side, outlet on the other,
-// the dialect's projection between them. Plain code: no fiber wakes for a token. What arrives before
-// the request is known to be durable waits; nothing is written until `open`.
+// One subscriber that shows a request's events to one client: relay on one side, outlet on the
+// other, the dialect's projection between them. Plain code: no fiber wakes for a token. What
+// arrives before the request is known to be durable waits; nothing is written until `open`.
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../../streams/fold/requestState.ts"

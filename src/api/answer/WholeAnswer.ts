@@ -1,6 +1,6 @@
 // One subscriber that gathers a request's events and answers once, when the request has ended. Its
-// memory is bounded by the tokens that were admitted. A request that ended badly becomes an error with
-// its own status, since nothing was written before.
+// memory is bounded by the tokens that were admitted. A request that ended badly becomes an error
+// with its own status, since nothing was written before.
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../../streams/fold/requestState.ts"

@@ -1,5 +1,5 @@
-// Answers one HTTP exchange with what becomes of its request: as server-sent events or once and whole.
-// Effects carry the lifetime; tokens go from the relay to the socket by plain calls.
+// Answers one HTTP exchange with what becomes of its request: as server-sent events or once and
+// whole. Effects carry the lifetime; tokens go from the relay to the socket by plain calls.
 import { Effect } from "effect"
 import { Config } from "../../config/Config.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
@@ -15,8 +15,8 @@ import { StreamAnswer } from "./StreamAnswer.ts"
 import { WholeAnswer } from "./WholeAnswer.ts"
 
 /**
- * Succeeds when the answer is over: written to its end, or the client is gone. Fails only while nothing
- * was written, so that the caller can still answer with the error.
+ * Succeeds when the answer is over: written to its end, or the client is gone. Fails only while
+ * nothing was written, so that the caller can still answer with the error.
  */
 export const answer = Effect.fn("Answer.answer")(function* (
   draft: RequestDraft,

@@ -1,6 +1,7 @@
-// The order in which a new request gets its answer: subscribe, submit, and only then open the answer,
-// so that no token is missed and no success byte leaves before the request is durable. Also what a
-// client's leaving means: the answer ends, the request goes on unless it asked to be cancelled.
+// The order in which a new request gets its answer: subscribe, submit, and only then open the
+// answer, so that no token is missed and no success byte leaves before the request is durable. Also
+// what a client's leaving means: the answer ends, the request goes on unless it asked to be
+// cancelled.
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import { Enqueue, type RequestDraft } from "../../enqueue/Enqueue.ts"
@@ -18,8 +19,8 @@ export interface Attending extends Subscriber {
 }
 
 /**
- * Succeeds with the answer's end. A submit that has begun is not interrupted: its outcome must be known
- * to say whether there is a request to cancel.
+ * Succeeds with the answer's end. A submit that has begun is not interrupted: its outcome must be
+ * known to say whether there is a request to cancel.
  */
 export const attend = Effect.fnUntraced(function* (
   draft: RequestDraft,

@@ -1,5 +1,5 @@
-// A request as GET and DELETE /v1/requests/{id} show it: where it stands, what it said so far, and the
-// cursor from which its events go on.
+// A request as GET and DELETE /v1/requests/{id} show it: where it stands, what it said so far, and
+// the cursor from which its events go on.
 import type { RequestView } from "../../relay/Relay.ts"
 import { type ErrorBody, toErrorBody } from "../errors.ts"
 import { createdAt } from "./dialect/Projection.ts"

@@ -1,5 +1,5 @@
-// What a client may do with a request that it made earlier: look at it, read its events from a cursor
-// on, cancel it. A request of another tenant is as unknown as one that never was.
+// What a client may do with a request that it made earlier: look at it, read its events from a
+// cursor on, cancel it. A request of another tenant is no less unknown than one that never was.
 import { Effect } from "effect"
 import { isRequestId } from "../../../streams/requestId.ts"
 import { Config } from "../../config/Config.ts"
@@ -22,7 +22,9 @@ export const viewRequest = Effect.fn("Requests.view")(function* (
   return requestBody(yield* viewFor(requestId, tenant))
 })
 
-/** DELETE /v1/requests/{id}: acknowledged once durable; again, or after the end, it changes nothing. */
+/**
+ * DELETE /v1/requests/{id}: acknowledged once durable; again, or after the end, it changes nothing.
+ */
 export const cancelRequest = Effect.fn("Requests.cancel")(function* (
   requestId: string,
   tenant: string,
@@ -36,8 +38,9 @@ export const cancelRequest = Effect.fn("Requests.cancel")(function* (
 })
 
 /**
- * GET /v1/requests/{id}/events: server-sent events from a cursor on, in the dialect in which the request
- * was made or in `?dialect=`. 204 when the terminal event was delivered: EventSource then stops.
+ * GET /v1/requests/{id}/events: server-sent events from a cursor on, in the dialect in which the
+ * request was made or in `?dialect=`. 204 when the terminal event was delivered: EventSource then
+ * stops.
  */
 export const requestEvents = Effect.fn("Requests.events")(function* (
   requestId: string,
@@ -92,10 +95,10 @@ export const viewFor = Effect.fnUntraced(function* (
 })
 
 /**
- * Last-Event-ID wins over the query: EventSource reconnects to the URL it was given, where the first
- * cursor still stands.
+ * Last-Event-ID wins over the query: EventSource reconnects to the URL it was given, where the
+ * first cursor still stands.
  */
-export const cursorOf = (
+const cursorOf = (
   lastEventId: string | ReadonlyArray<string> | undefined,
   query: string | null,
 ): Effect.Effect<number, Failure> => {

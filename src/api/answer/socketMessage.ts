@@ -1,10 +1,13 @@
-// What a client may say on WS /v1/stream: a request (any object without a `type`), a cancel, a resume.
-// The request's own fields belong to the parser of requests; here only who is meant is read.
+// What a client may say on WS /v1/stream: a request (any object without a `type`), a cancel, a
+// resume. The request's own fields belong to the parser of requests; here only who is meant is
+// read.
 import { Effect, Schema } from "effect"
 import { parseJson } from "../body.ts"
 import { apiError, type ApiError } from "../errors.ts"
 
-/** The client's own name for one of several requests on a socket; null: the only one without a name. */
+/**
+ * The client's own name for one of several requests on a socket; null: the only one without a name.
+ */
 export type ClientId = string | null
 
 export type SocketMessage =
@@ -21,7 +24,7 @@ export type SocketMessage =
       readonly cursor: number
     }
 
-export const clientIdLengthMax = 128
+const clientIdLengthMax = 128
 
 const expected = `a text of 1 to ${clientIdLengthMax} characters`
 const id = Schema.NullishOr(
@@ -40,7 +43,8 @@ const decodeEnvelope = Schema.decodeUnknownEffect(Envelope)
 const badEnvelope = () =>
   apiError(
     "invalidValue",
-    `A message is an object; type, where given, is one of "request", "cancel", "resume"; id is ${expected}; ` +
+    `A message is an object; type, where given, is "request", "cancel" or "resume"; ` +
+      `id is ${expected}; ` +
       "request_id is a request's id; cursor is a whole number from 0 on.",
   )
 

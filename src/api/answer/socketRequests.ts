@@ -78,6 +78,7 @@ const startRequest = Effect.fnUntraced(function* (
   if (refused !== null) return yield* refused
   const drafted = gate.draft(body, requestId)
   const draft = yield* Effect.tapError(drafted, () => Effect.sync(() => session.release(clientId)))
+  if (session.closed) return
   const { model: facts } = yield* Tokenizer
   const meter = yield* meterOf(draft)
   const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter })

@@ -1,6 +1,6 @@
-// Server-sent events as every SDK survives them: `id` and `data` in one block, heartbeats as a comment
-// of one line without the blank line that would dispatch an empty event (openai-python parses it as
-// JSON and fails). Never a block of `id`, `retry` or empty data alone.
+// Server-sent events as every SDK survives them: `id` and `data` in one block, heartbeats as a
+// comment of one line without the blank line that would dispatch an empty event (openai-python
+// parses it as JSON and fails). Never a block of `id`, `retry` or empty data alone.
 import type { Frame } from "./dialect/Projection.ts"
 
 /** `data` has no line break: it is JSON or [DONE]. */

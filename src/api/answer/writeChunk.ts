@@ -3,8 +3,8 @@
 import type { ServerResponse } from "node:http"
 
 /**
- * Only after the headers were flushed. False: the connection is full, and its "drain" (of the socket or
- * of the response, whichever was written to) says when it has room.
+ * Only after the headers were flushed. False: the connection is full, and its "drain" (of the
+ * socket or of the response, whichever was written to) says when it has room.
  */
 export const writeChunk = (res: ServerResponse, text: string): boolean => {
   const { socket } = res

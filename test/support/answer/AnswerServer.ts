@@ -1,6 +1,6 @@
 // A bare HTTP server before the answers, with the stages of FakeStages behind them: POST / answers
-// `draft`, GET, DELETE and GET .../events ask for a request, an upgrade opens a WebSocket. Everything in
-// front of the answers (routing, parsing, keys) is left out.
+// `draft`, GET, DELETE and GET .../events ask for a request, an upgrade opens a WebSocket.
+// Everything in front of the answers (routing, parsing, keys) is left out.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, Layer, Logger, ManagedRuntime } from "effect"

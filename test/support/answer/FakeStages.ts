@@ -1,5 +1,6 @@
-// Enqueue and Relay in memory for tests of the answers: requests are accepted as the test lets them be,
-// and their events come when the test says so. Pausing, resuming and closing are as in the real relay.
+// Enqueue and Relay in memory for tests of the answers: requests are accepted as the test lets them
+// be, and their events come when the test says so. Pausing, resuming and closing are as in the real
+// relay.
 import { Effect, Layer } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import { Enqueue, EnqueueError, type RequestDraft } from "../../../src/enqueue/Enqueue.ts"
@@ -44,11 +45,11 @@ export class FakeStages {
   /** Appends to the request's log and gives it to whoever listens. */
   say(requestId: string, events: ReadonlyArray<RequestEvent>): void {
     this.#log(requestId).push(...events)
-    for (const follower of [...this.#followers]) this.#deliver(follower)
+    for (const follower of new Set(this.#followers)) this.#deliver(follower)
   }
 
   breakOff(error: RelayError): void {
-    for (const { subscriber } of [...this.#followers]) subscriber.onError(error)
+    for (const { subscriber } of new Set(this.#followers)) subscriber.onError(error)
   }
 
   layer(): Layer.Layer<Relay | Enqueue> {
@@ -70,6 +71,7 @@ export class FakeStages {
       }),
       Layer.succeed(Enqueue, {
         submit: (draft) => Effect.map(this.onSubmit, () => this.#accept(draft)),
+        ended: () => {},
         cancel: (requestId, by) =>
           Effect.sync(() => {
             this.cancels.push({ requestId, by })

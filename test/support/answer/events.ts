@@ -1,5 +1,5 @@
-// Requests and events for tests of the answers, made by the real fold from entries that a worker would
-// write: tokens are given as texts, their ids count up from 100.
+// Requests and events for tests of the answers, made by the real fold from entries that a worker
+// would write: tokens are given as texts, their ids count up from 100.
 import type { RequestAccepted, TokenEntry, TokenLogprob } from "../../../schemas/types.ts"
 import {
   apply,

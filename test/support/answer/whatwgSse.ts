@@ -1,5 +1,5 @@
-// The event stream parser of the HTML standard (section 9.2.6), written after its text and proved by
-// the conformance cases under shared/hostile/sse: the judge of what our framer writes.
+// The event stream parser of the HTML standard (section 9.2.6), written after its text and proved
+// by the conformance cases under shared/hostile/sse: the judge of what our framer writes.
 export interface SseEvent {
   readonly type: string
   readonly data: string

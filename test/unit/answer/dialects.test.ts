@@ -1,5 +1,5 @@
-// Golden transcripts of each dialect: which event makes which bytes. They change only when the answers
-// that clients read are meant to change.
+// Golden transcripts of each dialect: which event makes which bytes. They change only when the
+// answers that clients read are meant to change.
 import { assert, describe, it } from "@effect/vitest"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import { chatCollector, chatProjection } from "../../../src/api/answer/dialect/chat.ts"
@@ -38,14 +38,19 @@ const usage =
   `"usage":{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6,` +
   `"prompt_tokens_details":{"cached_tokens":2}}`
 
+const frame = (cursor: number, start: string, choice: string) => `${cursor} ${start}${choice}]}`
+const open = `"logprobs":null,"finish_reason":null`
+const stopped = `"logprobs":null,"finish_reason":"stop","stop_reason":null`
+const cutOff = `"logprobs":null,"finish_reason":"length","stop_reason":null`
+
 const said = [{ texts: ["Once", ""] }, { texts: [' "upon"'], finish: "stop" as const }]
 
 describe("completions", () => {
   it("shows a frame for each event that says something, and [DONE]", () => {
     const request = accepted()
     assert.deepStrictEqual(show(completionsProjection, request, eventsOf(request, said)), [
-      `1 ${text}{"index":0,"text":"Once","logprobs":null,"finish_reason":null}]}`,
-      `3 ${text}{"index":0,"text":" \\"upon\\"","logprobs":null,"finish_reason":"stop","stop_reason":null}]}`,
+      frame(1, text, `{"index":0,"text":"Once",${open}}`),
+      frame(3, text, `{"index":0,"text":" \\"upon\\"",${stopped}}`),
       `4 [DONE]`,
     ])
   })
@@ -53,8 +58,8 @@ describe("completions", () => {
   it("ends with the usage where it was asked for, null before", () => {
     const request = accepted({ answer: { includeUsage: true } })
     assert.deepStrictEqual(show(completionsProjection, request, eventsOf(request, said)), [
-      `1 ${text}{"index":0,"text":"Once","logprobs":null,"finish_reason":null}],"usage":null}`,
-      `3 ${text}{"index":0,"text":" \\"upon\\"","logprobs":null,"finish_reason":"stop","stop_reason":null}],"usage":null}`,
+      `1 ${text}{"index":0,"text":"Once",${open}}],"usage":null}`,
+      `3 ${text}{"index":0,"text":" \\"upon\\"",${stopped}}],"usage":null}`,
       `4 ${text}],${usage}}`,
       `4 [DONE]`,
     ])
@@ -66,8 +71,12 @@ describe("completions", () => {
     })
     const events = eventsOf(request, [{ texts: ["", "Once"], finish: "length" }])
     assert.deepStrictEqual(show(completionsProjection, request, events), [
-      `1 ${text}{"index":0,"text":"Tell: ","logprobs":null,"finish_reason":null,"prompt_token_ids":[1,2,3],"token_ids":[100]}]}`,
-      `2 ${text}{"index":0,"text":"Once","logprobs":null,"finish_reason":"length","stop_reason":null,"token_ids":[101]}]}`,
+      frame(
+        1,
+        text,
+        `{"index":0,"text":"Tell: ",${open},"prompt_token_ids":[1,2,3],"token_ids":[100]}`,
+      ),
+      frame(2, text, `{"index":0,"text":"Once",${cutOff},"token_ids":[101]}`),
       `3 [DONE]`,
     ])
   })
@@ -91,7 +100,8 @@ describe("completions", () => {
         `"top_logprobs":[null,${top(-0.5, "<2>")},${top(-0.25, "<3>")},${top(-1, "<100>")}],` +
         `"text_offset":[0,3,6,9]},"finish_reason":null}]}`,
       `2 ${text}{"index":0,"text":"ab","logprobs":{"tokens":["<101>"],"token_logprobs":[-2],` +
-        `"top_logprobs":[${top(-2, "<101>")}],"text_offset":[14]},"finish_reason":"stop","stop_reason":null}]}`,
+        `"top_logprobs":[${top(-2, "<101>")}],"text_offset":[14]},` +
+        `"finish_reason":"stop","stop_reason":null}]}`,
       `3 [DONE]`,
     ])
   })
@@ -142,10 +152,10 @@ describe("chat", () => {
     ])
     const tiered = chunk.replace(`"choices"`, `"service_tier":"default","choices"`)
     assert.deepStrictEqual(show(chatProjection, request, events), [
-      `1 ${tiered}{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}`,
-      `2 ${tiered}{"index":1,"delta":{"role":"assistant","content":"x"},"logprobs":null,"finish_reason":null}]}`,
-      `3 ${tiered}{"index":1,"delta":{"content":"y"},"logprobs":null,"finish_reason":"length","stop_reason":null}]}`,
-      `4 ${tiered}{"index":0,"delta":{"content":"z"},"logprobs":null,"finish_reason":"stop","stop_reason":null}]}`,
+      frame(1, tiered, `{"index":0,"delta":{"role":"assistant","content":""},${open}}`),
+      frame(2, tiered, `{"index":1,"delta":{"role":"assistant","content":"x"},${open}}`),
+      frame(3, tiered, `{"index":1,"delta":{"content":"y"},${cutOff}}`),
+      frame(4, tiered, `{"index":0,"delta":{"content":"z"},${stopped}}`),
       `5 [DONE]`,
     ])
   })
@@ -162,7 +172,8 @@ describe("chat", () => {
       `1 ${chunk.replace(`"choices"`, `"prompt_token_ids":[1,2,3],"choices"`)}` +
         `{"index":0,"delta":{"role":"assistant","content":"a"},"logprobs":{"content":[` +
         `{"token":"<100>","logprob":-1,"bytes":${bytes(100)},"top_logprobs":[` +
-        `{"token":"<7>","logprob":-0.5,"bytes":${bytes(7)}},{"token":"<8>","logprob":-9999,"bytes":${bytes(8)}}]}],` +
+        `{"token":"<7>","logprob":-0.5,"bytes":${bytes(7)}},` +
+        `{"token":"<8>","logprob":-9999,"bytes":${bytes(8)}}]}],` +
         `"refusal":null},"finish_reason":"stop","stop_reason":null,"token_ids":[100]}]}`,
       `2 [DONE]`,
     ])
@@ -199,8 +210,8 @@ describe("the WebSocket's dialect", () => {
   it("puts the client's id first in every message", () => {
     const request = accepted({ dialect: "stream", n: 2, answer: { clientId: 'a"b' } })
     const events = eventsOf(request, [{ choice: 1, texts: ["x"] }], "cancelled")
-    for (const frame of show(streamProjection, request, events)) {
-      assert.match(frame, /^\d+ \{"id":"a\\"b",/)
+    for (const one of show(streamProjection, request, events)) {
+      assert.match(one, /^\d+ \{"id":"a\\"b",/)
     }
   })
 })
@@ -218,7 +229,7 @@ describe("a request that ended badly", () => {
       const frames = show(make, request, eventsOf(request, [{ texts: ["a"] }], ending)).slice(-2)
       assert.strictEqual(JSON.parse(frames[0]?.slice(2) ?? "").error.code, code)
       assert.match(frames[1] ?? "", /\[DONE\]/)
-      for (const frame of frames) assert.match(frame, /^2 /)
+      for (const one of frames) assert.match(one, /^2 /)
     }
   })
 })

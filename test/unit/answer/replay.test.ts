@@ -22,7 +22,10 @@ const endings: ReadonlyArray<Ending> = [
 ]
 const texts = ["", "a", " b", "\n", "😀", '"']
 
-/** A request with random options, and its events: choices interleaved, text held back here and there. */
+/**
+ * A request with random options, and its events: choices interleaved, text held back here and
+ * there.
+ */
 const random = (seed: number) => {
   const draw = makeRandom(seed)
   const logprobs = draw(3) - 1

@@ -1,5 +1,6 @@
-// What a dialect is: a pure function from a request and its events to the text of its frames. Event N
-// gives the same bytes on every relay and every replay, so no dialect sees a clock or draws a number.
+// What a dialect is: a pure function from a request and its events to the text of its frames. Event
+// N gives the same bytes on every relay and every replay, so no dialect sees a clock or draws a
+// number.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type {
   RequestEvent,
@@ -11,7 +12,9 @@ import type { TokenizerModel } from "../../../tokenizer/Tokenizer.ts"
 /** How a token is shown where logprobs were asked for. */
 export type ModelFacts = Pick<TokenizerModel, "tokenText" | "tokenBytes">
 
-/** `cursor` is the number of the event that it shows; `data` is JSON or [DONE], without line breaks. */
+/**
+ * `cursor` is the number of the event that it shows; `data` is JSON or [DONE], without line breaks.
+ */
 export interface Frame {
   readonly cursor: number
   readonly data: string
@@ -20,7 +23,10 @@ export interface Frame {
 export interface Projection {
   /** None for an event that has nothing to say, such as held-back text. */
   readonly push: (event: RequestEvent) => ReadonlyArray<Frame>
-  /** A frame depends on the events before it: a resume projects from the start and drops what was seen. */
+  /**
+   * A frame depends on the events before it: a resume projects from the start and drops what was
+   * seen.
+   */
   readonly needsHistory: boolean
   /** A chunk that is valid and says nothing, for clients whose idle timer ignores comments. */
   readonly emptyChunk: string

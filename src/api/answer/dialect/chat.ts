@@ -1,5 +1,6 @@
-// The dialect of POST /v1/chat/completions, streamed and whole. The role comes with a choice's first
-// token event and not in a chunk of its own: one event, one frame, so a resume repeats nothing.
+// The dialect of POST /v1/chat/completions, streamed and whole. The role comes with a choice's
+// first token event and not in a chunk of its own: one event, one frame, so a resume repeats
+// nothing.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { chatLogprob, type ChatLogprobs } from "./logprobs.ts"

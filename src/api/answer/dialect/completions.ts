@@ -1,5 +1,6 @@
 // The dialect of POST /v1/completions, streamed and whole: OpenAI's text_completion with vLLM's
-// stop_reason and token ids. An echoed prompt comes first, with its logprobs where those were asked for.
+// stop_reason and token ids. An echoed prompt comes first, with its logprobs where those were asked
+// for.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { emptyLegacy, type LegacyLogprobs, pushLegacy } from "./logprobs.ts"
@@ -33,7 +34,9 @@ const promptOf = (request: RequestAccepted, choice: number): number =>
 const promptIds = (request: RequestAccepted, choice: number): ReadonlyArray<number> =>
   request.prompts[promptOf(request, choice)] ?? []
 
-/** Adds the event's token, and before the first one the echoed prompt's; returns the next offset. */
+/**
+ * Adds the event's token, and before the first one the echoed prompt's; returns the next offset.
+ */
 const pushLogprobs = (
   into: LegacyLogprobs,
   event: TokenEvent,

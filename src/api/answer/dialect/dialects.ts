@@ -20,7 +20,8 @@ export const dialectOf = (name: string): Effect.Effect<MakeProjection, ApiError>
   const make = projections.get(name)
   if (make !== undefined) return Effect.succeed(make)
   const allowed = [...projections.keys()].join(", ")
-  const message = `There is no dialect ${JSON.stringify(name.slice(0, shownMax))}; there are ${allowed}.`
+  const found = JSON.stringify(name.slice(0, shownMax))
+  const message = `There is no dialect ${found}; there are ${allowed}.`
   return Effect.fail(apiError("invalidValue", message, { param: "dialect" }))
 }
 

@@ -1,5 +1,5 @@
-// Logprobs in OpenAI's two shapes: parallel arrays (completions) and one object a token (chat). JSON
-// has no infinity: a token that cannot be drawn is shown as -9999, as OpenAI and vLLM do.
+// Logprobs in OpenAI's two shapes: parallel arrays (completions) and one object a token (chat).
+// JSON has no infinity: a token that cannot be drawn is shown as -9999, as OpenAI and vLLM do.
 import type { TokenLogprob } from "../../../../schemas/types.ts"
 import type { ModelFacts } from "./Projection.ts"
 
@@ -32,9 +32,9 @@ export const emptyLegacy = (): LegacyLogprobs => ({
 })
 
 /**
- * Appends one token that starts at `offset` and returns where the next one starts: offsets add up the
- * tokens' own texts, so they are known while the text itself is still held back. The first prompt
- * token has no logprob.
+ * Appends one token that starts at `offset` and returns where the next one starts: offsets add up
+ * the tokens' own texts, so they are known while the text itself is still held back. The first
+ * prompt token has no logprob.
  */
 export const pushLegacy = (
   into: LegacyLogprobs,

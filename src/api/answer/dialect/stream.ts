@@ -1,6 +1,7 @@
 // The dialect of WS /v1/stream: {"delta":"Once","index":0} for every token, held-back ones with an
-// empty delta, so that indexes have no gap, and {"delta":"[DONE]"} last. Beyond the seed's two fields:
-// the cursor, the request's id with the first token, and the client's own id on every message.
+// empty delta, so that indexes have no gap, and {"delta":"[DONE]"} last. Beyond the seed's two
+// fields: the cursor, the request's id with the first token, and the client's own id on every
+// message.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { toErrorBody } from "../../errors.ts"

@@ -1,6 +1,6 @@
-// The last frames of a request in OpenAI's dialects: usage where it was asked for, or the error that
-// ended it, then [DONE]. All carry the terminal event's number: a client that saw one of them and
-// comes back is told that there is nothing more.
+// The last frames of a request in OpenAI's dialects: usage where it was asked for, or the error
+// that ended it, then [DONE]. All carry the terminal event's number: a client that saw one of them
+// and comes back is told that there is nothing more.
 import type { TerminalEvent } from "../../../../streams/fold/requestState.ts"
 import { toErrorBody } from "../../errors.ts"
 import type { Frame } from "./Projection.ts"

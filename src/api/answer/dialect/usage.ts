@@ -19,7 +19,9 @@ export const usageOf = (
   prompt_tokens_details: { cached_tokens: terminal.cachedTokens },
 })
 
-/** vLLM's stop_reason: the stop string, the stop token's id as a number, null at end of sequence. */
+/**
+ * vLLM's stop_reason: the stop string, the stop token's id as a number, null at end of sequence.
+ */
 export const stopReasonOf = (
   request: RequestAccepted,
   stopReason: string | null,
@@ -28,7 +30,10 @@ export const stopReasonOf = (
     ? stopReason
     : Number(stopReason)
 
-/** Constant for a model version, so that a replay after a rollout shows what the first answer showed. */
+/**
+ * Constant for a model version, so that a replay after a rollout shows what the first answer
+ * showed.
+ */
 export const fingerprintOf = (request: RequestAccepted): string =>
   `fp_${request.model}_${request.version}`
 

@@ -1,0 +1,56 @@
+"""OpenAI's own Python client, unmodified, against a running server.
+
+Usage: openai_client.py <base url>. Prints what it read as one JSON line. Every field of
+the line is checked by openaiPython.test.ts."""
+
+import json
+import sys
+
+import openai
+
+client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
+model = client.models.list().data[0].id
+shared = {"model": model, "seed": 5, "max_tokens": 30}
+messages = [{"role": "user", "content": "Tell me a tale."}]
+said = {}
+
+whole = client.completions.create(prompt="Once", **shared)
+said["text"] = whole.choices[0].text
+said["tokens"] = whole.usage.completion_tokens
+
+# A stream whose first token is late or whose pauses are long sees heartbeats between events.
+stream = client.completions.create(
+    prompt="Once", stream=True, stream_options={"include_usage": True}, **shared
+)
+chunks = list(stream)
+said["streamed"] = "".join(c.choices[0].text for c in chunks if c.choices)
+said["streamed_tokens"] = chunks[-1].usage.completion_tokens
+
+chat = client.chat.completions.create(messages=messages, n=2, logprobs=True, **shared)
+said["choices"] = len(chat.choices)
+said["logprobs"] = [len(c.logprobs.content) for c in chat.choices]
+chat_stream = client.chat.completions.create(messages=messages, stream=True, n=2, **shared)
+parts = ["", ""]
+for chunk in chat_stream:
+    for choice in chunk.choices:
+        parts[choice.index] += choice.delta.content or ""
+said["chat"] = [c.message.content for c in chat.choices]
+said["chat_streamed"] = parts
+
+try:
+    client.completions.create(model="nobody", prompt="x")
+except openai.NotFoundError as error:
+    said["not_found"] = error.code
+
+raw = client.completions.with_raw_response.create(
+    model=model, prompt="x", max_tokens=500, stream=True
+)
+request_id = raw.headers["x-request-id"]
+try:
+    for i, _ in enumerate(raw.parse()):
+        if i == 0:
+            client.delete(f"/requests/{request_id}", cast_to=object)
+except openai.APIError as error:
+    said["in_stream"] = error.code
+
+print(json.dumps(said))
