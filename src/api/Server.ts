@@ -19,7 +19,7 @@ const keepAliveMs = 75_000
 const checkEveryMs = 1000
 
 export const makeServer = (limits: Limits): Server => {
-  const server = createServer({
+  const server: Server = createServer({
     maxHeaderSize: limits.headerBytes,
     headersTimeout: headersTimeoutMs,
     // Behind the body's own timeout, which can still answer in words.
@@ -28,7 +28,8 @@ export const makeServer = (limits: Limits): Server => {
     connectionsCheckingInterval: checkEveryMs,
     // Checked where it can be answered in words.
     requireHostHeader: false,
-    shouldUpgradeCallback: isSocketRequest,
+    // Where nobody takes sockets over, the request gets an ordinary answer.
+    shouldUpgradeCallback: (req) => isSocketRequest(req) && server.listenerCount("upgrade") > 0,
   })
   // A connection past it is closed at once.
   server.maxConnections = limits.connectionsMax

@@ -3,6 +3,7 @@
 import { request } from "node:http"
 import { afterEach, assert, describe, it } from "vitest"
 import { WebSocket } from "ws"
+import { Api } from "../../src/api/Api.ts"
 import { EnqueueError } from "../../src/enqueue/Enqueue.ts"
 import { LogError } from "../../streams/Log.ts"
 import { isRequestId } from "../../streams/requestId.ts"
@@ -256,6 +257,18 @@ describe("WS /v1/stream", () => {
     assert.deepInclude(server.drafts[0], { tenant: "two", dialect: "stream" })
     assert.strictEqual(server.drafts[0]?.answer.clientId, "a")
     socket.close()
+  })
+})
+
+describe("a relay process", () => {
+  it("serves requests made earlier, and takes none", async () => {
+    await start({ api: Api.layerRelay })
+    for (const path of ["/health", "/ready", "/metrics", "/openapi.json"]) {
+      assert.strictEqual((await get(path)).status, 200, path)
+    }
+    assert.strictEqual(await codeOf(await get("/v1/requests/req-1")), "request_not_found")
+    assert.strictEqual((await server.post("/v1/completions", { prompt: "a" })).status, 404)
+    assert.strictEqual(await handshake({}), 404)
   })
 })
 

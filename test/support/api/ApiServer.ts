@@ -22,6 +22,11 @@ export interface LogLine {
   readonly facts: Readonly<Record<string, unknown>>
 }
 
+type Options = Partial<ConfigShape> & {
+  readonly drainMs?: number
+  readonly api?: typeof Api.layer
+}
+
 export class ApiServer {
   readonly stages = new FakeStages()
   readonly drafts: Array<RequestDraft> = []
@@ -35,10 +40,10 @@ export class ApiServer {
   url = ""
   port = 0
 
-  constructor({ drainMs = 5000, ...config }: Partial<ConfigShape> & { drainMs?: number } = {}) {
+  constructor({ drainMs = 5000, api = Api.layer, ...config }: Options = {}) {
     const worker = { ...defaults().worker, drainMs }
     const base = { port: 0, host: "127.0.0.1", worker }
-    this.#runtime = ManagedRuntime.make(this.#layer({ ...base, ...config }))
+    this.#runtime = ManagedRuntime.make(this.#layer({ ...base, ...config }, api))
   }
 
   async start(): Promise<this> {
@@ -60,7 +65,7 @@ export class ApiServer {
     })
   }
 
-  #layer(config: Partial<ConfigShape>) {
+  #layer(config: Partial<ConfigShape>, api: typeof Api.layer) {
     const stages = this.stages.layer()
     const enqueue = Layer.effect(
       Enqueue,
@@ -83,7 +88,7 @@ export class ApiServer {
       layerMetrics,
       Logger.layer([this.#logger()]),
     )
-    return Layer.provideMerge(Api.layer, base)
+    return Layer.provideMerge(api, base)
   }
 
   #submitted(draft: RequestDraft): void {
