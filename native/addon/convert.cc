@@ -1,3 +1,4 @@
+// The two tables of names here are the ones in native.ts and EngineError.ts.
 #include "addon/convert.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Order at the end: the engine's thread first, then the thread-safe function it calls.
 #include "addon/engine_handle.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The weights are read and the KV memory taken off JavaScript's thread.
 #include "addon/open.h"
 
 #include <memory>

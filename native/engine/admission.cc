@@ -1,3 +1,4 @@
+// Counts blocks for an admission; nothing is taken here.
 #include "engine/admission.h"
 
 #include <algorithm>

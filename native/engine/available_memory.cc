@@ -1,3 +1,4 @@
+// Reads what Linux says in /proc and /sys; elsewhere, half of the physical memory.
 #include "engine/available_memory.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// One share: from token counts to the pointers that a backend reads.
 #include "engine/batcher.h"
 
 #include "engine/limits.h"

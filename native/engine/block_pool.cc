@@ -1,3 +1,4 @@
+// The free list is a ring of indices in two arrays, so a block leaves its middle in O(1).
 #include "engine/block_pool.h"
 
 #include "runtime/status.h"

@@ -1,3 +1,4 @@
+// Carries plans out. Policy is scheduler.cc, bookkeeping is kv_space.cc, execution the backend.
 #include "engine/core.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The loop: take the inbox, run a step, hand the result out. One mutex guards all that is shared,
+// and is never held during a step.
 #include "engine/engine.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The order of the checks is the contract: an end at the last allowed token is a stop, not a
+// length.
 #include "engine/finish.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// From bytes to blocks, with the figures in the refusal.
 #include "engine/kv_budget.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Every block that leaves the free list to be written is forgotten by the cache first, here.
 #include "engine/kv_space.h"
 
 #include <algorithm>

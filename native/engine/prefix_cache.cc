@@ -1,3 +1,4 @@
+// Entries lie by block; the map finds them by key. Evicting one touches nothing else.
 #include "engine/prefix_cache.h"
 
 #include <algorithm>

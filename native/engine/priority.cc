@@ -1,3 +1,4 @@
+// The arithmetic of ageing. Bounds and units are in limits.h.
 #include "engine/priority.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The plan in its order: victims, running ones, admissions. Each part only takes from the Room
+// left.
 #include "engine/scheduler.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Takes a submission apart; all memory that a sequence ever needs on the host is reserved here.
 #include "engine/sequence.h"
 
 #include <algorithm>

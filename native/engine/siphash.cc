@@ -1,3 +1,4 @@
+// Aumasson and Bernstein's SipHash-2-4 in its 128-bit form; the test has its published vectors.
 #include "engine/siphash.h"
 
 #include <bit>

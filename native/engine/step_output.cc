@@ -1,3 +1,4 @@
+// Writes words in the order of the layout; the reader is src/generate/engine/stepOutput.ts.
 #include "engine/step_output.h"
 
 #include <bit>

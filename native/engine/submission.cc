@@ -1,3 +1,5 @@
+// What could harm the engine or could never end is refused; odd values that only give odd text are
+// not.
 #include "engine/submission.h"
 
 #include <algorithm>

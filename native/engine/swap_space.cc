@@ -1,3 +1,4 @@
+// A stack of free slots over one allocation.
 #include "engine/swap_space.h"
 
 #include <new>

@@ -1,3 +1,5 @@
+// Each choice scans the running sequences: a few hundred at most, and only in steps that lack
+// blocks.
 #include "engine/victims.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Builds the addon with node-gyp and the headers beside the Node that runs this script: nothing is
-// downloaded, and a user's npmrc cannot slip in other headers. Idempotent: a stamp says which sources
-// and which Node the built addon fits, and a second process waits for the first one's build.
-// Importing this file builds nothing.
+// downloaded, and a user's npmrc cannot slip in other headers. Idempotent: a stamp says which
+// sources and which Node the built addon fits, and a second process waits for the first one's
+// build. Importing this file builds nothing.
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
@@ -34,7 +34,7 @@ const filesUnder = (folder) =>
     .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
 
-/** Node's installation: bin/node and include/node lie side by side, in npm's package as elsewhere. */
+/** Node's installation: bin/node and include/node lie side by side, in npm's package too. */
 const nodeRoot = (node) => dirname(dirname(realpathSync(node)))
 
 const hashOfInputs = (node) => {

@@ -8,8 +8,14 @@ import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { admissible } from "./admissible.ts"
 import { Engine, type EngineSequence, type EngineStats, type SubmitRefusal } from "./Engine.ts"
 import { EngineError, toEngineError } from "./EngineError.ts"
-import { loadNative, type Native, type NativeHandle, type NativeOpened } from "./native.ts"
-import type { NativeOpenOptions, NativeSequence } from "./native.ts"
+import { loadNative } from "./loadNative.ts"
+import type {
+  Native,
+  NativeHandle,
+  NativeOpened,
+  NativeOpenOptions,
+  NativeSequence,
+} from "./native.ts"
 import { readStep, type StepOutput } from "./stepOutput.ts"
 
 export interface NativeEngineOptions extends Omit<NativeOpenOptions, "eosIds"> {

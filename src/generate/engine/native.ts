@@ -2,10 +2,6 @@
 // the crossing: absent is null, nothing is optional, numbers carry their unit. The addon checks
 // types (a TypeError names the field's path) and decides nothing; defaults and limits are
 // NativeEngine's.
-import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
 
 /** Opaque; of one environment (thread). */
 export interface NativeHandle {
@@ -118,22 +114,4 @@ export interface Native {
   readonly engineStats: (handle: NativeHandle) => NativeStats
   /** Resolves when the engine's thread has ended, after the step that runs. Idempotent. */
   readonly engineClose: (handle: NativeHandle) => Promise<void>
-}
-
-/** From here up to the package's root: sources lie three folders deep, compiled files four. */
-const findAddon = (): string => {
-  const built = join("native", "build", "Release", "sluice_engine.node")
-  const here = dirname(fileURLToPath(import.meta.url))
-  for (let folder = here; folder !== dirname(folder); folder = dirname(folder)) {
-    if (existsSync(join(folder, built))) return join(folder, built)
-  }
-  throw new Error(`${built} is not built: run npm run native`)
-}
-
-let loaded: Native | null = null
-
-/** Loads the addon at the first call. */
-export const loadNative = (): Native => {
-  loaded ??= createRequire(import.meta.url)(findAddon()) as Native
-  return loaded
 }
