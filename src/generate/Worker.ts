@@ -1,6 +1,7 @@
-// The worker: takes requests of one model version from the request log, runs them through the engine and
-// appends what it generates to the token log. This file ties the core to its logs, engine and clock;
-// what is decided about a request is in lifecycle.ts. Closing the layer drains it (drain.ts).
+// The worker: takes requests of one model version from the request log, runs them through the
+// engine and appends what it generates to the token log. This file ties the core to its logs,
+// engine and clock; what is decided about a request is in lifecycle.ts. Closing the layer drains it
+// (drain.ts).
 import { Clock, Context, Deferred, Effect, Layer, Queue, Random, Schedule, Schema } from "effect"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
@@ -25,8 +26,11 @@ import { frameOf, ownFrameTest } from "./sources.ts"
 
 /** Why a worker cannot go on. It ends the process: what was in flight is continued from the log. */
 export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError", {
-  /** engineLost: the device or a step failed. logLost: nothing can be read or made durable. */
-  reason: Schema.Literals(["engineLost", "logLost"]),
+  /**
+   * engineLost: the device or a step failed. logLost: nothing can be read or made durable. broken: a
+   * fault of the worker itself.
+   */
+  reason: Schema.Literals(["engineLost", "logLost", "broken"]),
   message: Schema.String,
 }) {}
 
@@ -71,6 +75,8 @@ const makeId = Effect.map(
 const makeParts = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const lost = yield* Deferred.make<never, WorkerError>()
+  const lose = (reason: WorkerError["reason"], message: string) =>
+    void Deferred.doneUnsafe(lost, Effect.fail(new WorkerError({ reason, message })))
   return {
     id: yield* makeId,
     config: yield* Config,
@@ -83,11 +89,8 @@ const makeParts = Effect.gen(function* () {
     queues: yield* makeQueues,
     now: () => clock.currentTimeMillisUnsafe(),
     lost,
-    onLogLost: (error: LogError) => {
-      const { reason, message } = error
-      const lostError = new WorkerError({ reason: "logLost", message: `${reason}: ${message}` })
-      Deferred.doneUnsafe(lost, Effect.fail(lostError))
-    },
+    lose,
+    onLogLost: ({ reason, message }: LogError) => lose("logLost", `${reason}: ${message}`),
     report: Effect.runForkWith(yield* Effect.context<never>()),
   }
 })
@@ -188,6 +191,7 @@ const serve = Effect.fn("Worker.serve")(function* (parts: Parts, core: Core) {
   const fork = <R>(work: Effect.Effect<never, LogError, R>) =>
     work.pipe(
       Effect.catch((error) => Effect.sync(() => onLogLost(error))),
+      Effect.catchDefect((defect) => Effect.sync(() => parts.lose("broken", String(defect)))),
       Effect.forkScoped,
     )
   yield* fork(lookUpEnds(parts))
@@ -236,10 +240,7 @@ const make = Effect.fn("Worker.make")(function* () {
     heartbeat.onStep(step)
     core.onStep(step)
   })
-  engine.onLost((message) => {
-    const error = new WorkerError({ reason: "engineLost", message })
-    Deferred.doneUnsafe(lost, Effect.fail(error))
-  })
+  engine.onLost((message) => parts.lose("engineLost", message))
   yield* followTokens(parts, core, starts)
   yield* followCommands(parts, core)
   const consumer = yield* takeRequests(parts, core)

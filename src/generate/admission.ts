@@ -1,7 +1,7 @@
-// Which waiting request gets the next free slot: weighted shares over the tiers, with ageing. A tier
-// that was idle starts level with the others, so a priority request never waits behind flex ones; a
-// tier whose head has waited long is charged less, so flex never starves. Pure but for its queues; it
-// does not know what a slot is (the caller's `room` does).
+// Which waiting request gets the next free slot: weighted shares over the tiers, with ageing. A
+// tier that was idle starts level with the others, so a priority request never waits behind flex
+// ones; a tier whose head has waited long is charged less, so flex never starves. Pure but for its
+// queues; it does not know what a slot is (the caller's `room` does).
 import type { Tier } from "../../schemas/types.ts"
 
 export interface Waiting {

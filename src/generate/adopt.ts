@@ -1,5 +1,5 @@
-// What the log says of a request that somebody may have worked on before: the fold, and from it where
-// an adopting attempt goes on. Ids that count are never generated again.
+// What the log says of a request that somebody may have worked on before: the fold, and from it
+// where an adopting attempt goes on. Ids that count are never generated again.
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { apply, emptyState, type RequestState } from "../../streams/fold/requestState.ts"
 import type { LoggedChoice } from "./generation.ts"

@@ -1,6 +1,6 @@
-// The request partitions that are this worker's now: how far each is done, which of its records nobody
-// can have touched before, and whether it is paused. A partition that is kept over a new assignment
-// keeps its watermark; one that is lost is forgotten, so its completions go nowhere.
+// The request partitions that are this worker's now: how far each is done, which of its records
+// nobody can have touched before, and whether it is paused. A partition that is kept over a new
+// assignment keeps its watermark; one that is lost is forgotten, so its completions go nowhere.
 import type { Tier } from "../../schemas/types.ts"
 import type { Commit, TopicPartition } from "../../streams/Log.ts"
 import type { InFlight, Origin } from "./inFlight.ts"

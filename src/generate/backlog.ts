@@ -1,5 +1,5 @@
-// How much a worker reads ahead: past a tier's bound its partitions are paused, and resumed at half of
-// it. What is not read waits in the log, where it costs nothing and another worker may take it.
+// How much a worker reads ahead: past a tier's bound its partitions are paused, and resumed at half
+// of it. What is not read waits in the log, where it costs nothing and another worker may take it.
 import type { Tier } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
 import { tiers } from "../../streams/topics.ts"

@@ -1,6 +1,6 @@
-// Requests that are given up for good: their record goes to the dead letters first, and only when that
-// is durable does the token log say so. A death between the two leaves a letter too many, never one too
-// few.
+// Requests that are given up for good: their record goes to the dead letters first, and only when
+// that is durable does the token log say so. A death between the two leaves a letter too many,
+// never one too few.
 import { Effect, Queue } from "effect"
 import type { DeadLetter } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"

@@ -1,5 +1,6 @@
-// Whether an attempt still holds its request. The order of claims in the log decides, so a claim can be
-// judged only once its own offset is known; claims of others that arrive before that are kept.
+// Whether an attempt still holds its request. The order of claims in the log decides, so a claim
+// can be judged only once its own offset is known; claims of others that arrive before that are
+// kept.
 //
 //   log  --- claim 1 (other) --- claim 1 (own) --- claim 2 (other) ---
 //             before own, same attempt: it counted, own did not

@@ -1,6 +1,6 @@
-// The worker without its logs' and timers' machinery: all of its parts put together, as plain calls in
-// (records, steps, frames, commands, deadlines) and plain calls out. A turn is one such call in, and
-// ends by starting what there is room for and sending what is due.
+// The worker without its logs' and timers' machinery: all of its parts put together, as plain calls
+// in (records, steps, frames, commands, deadlines) and plain calls out. A turn is one such call in,
+// and ends by starting what there is room for and sending what is due.
 import type { Tier } from "../../schemas/types.ts"
 import type { LogError, TopicPartition } from "../../streams/Log.ts"
 import type { RequestRecord } from "../../streams/RequestLog.ts"
@@ -87,7 +87,10 @@ export class Core {
     const { wantsHistory, bury, counted } = this.#options
     return {
       wantsHistory,
-      settled: (item) => this.assignment.done(item.origins),
+      settled: (item) => {
+        this.tail.noteSettled(item.request.requestId)
+        this.assignment.done(item.origins)
+      },
       yielded: (item) => this.#yielded(item),
       watchOwn: (partition, by) => this.tail.watchOwn(partition, by),
       awaitTail: (item, offset) => this.tail.awaitPassing(item, offset),

@@ -1,6 +1,6 @@
-// Which requests' deadlines have come. Requests stand in buckets of bucketMs by their deadline, so that
-// adding and ending cost nothing to speak of and a request that ended is not held until its deadline.
-// Never early; late by at most one bucket and the caller's own period.
+// Which requests' deadlines have come. Requests stand in buckets of bucketMs by their deadline, so
+// that adding and ending cost nothing to speak of and a request that ended is not held until its
+// deadline. Never early; late by at most one bucket and the caller's own period.
 
 export interface Due {
   /** ms since the epoch */

@@ -1,6 +1,6 @@
 // How a worker leaves: it takes and starts nothing more, lets running requests end for a while, and
-// leaves the rest to the log as they are, every token flushed. It never writes a terminal entry for an
-// unfinished request; the mark is committed last, when all that it covers is durable.
+// leaves the rest to the log as they are, every token flushed. It never writes a terminal entry for
+// an unfinished request; the mark is committed last, when all that it covers is durable.
 import { Effect } from "effect"
 import type { LogError } from "../../streams/Log.ts"
 import type { Core } from "./core.ts"

@@ -1,10 +1,10 @@
-// Entries to frames, one frame a partition a flush. It promises that entries of a partition reach the
-// log in the order in which they were added, each in one frame, with at most one append outstanding a
-// partition: what comes meanwhile goes into the next frame (group commit).
+// Entries to frames, one frame a partition a flush. It promises that entries of a partition reach
+// the log in the order in which they were added, each in one frame, with at most one append
+// outstanding a partition: what comes meanwhile goes into the next frame (group commit).
 //
-// An urgent entry (a request's first token, an end, an adopting claim) goes as soon as the partition is
-// idle. Others wait for company, at most flushMs since the partition's last flush. An append whose
-// outcome is unknown is sent again as it was: the fold drops what it already holds.
+// An urgent entry (a request's first token, an end, an adopting claim) goes as soon as the
+// partition is idle. Others wait for company, at most flushMs since the partition's last flush. An
+// append whose outcome is unknown is sent again as it was: the fold drops what it already holds.
 import type { TokenEntry } from "../../schemas/types.ts"
 import type { LogError, OnAppended } from "../../streams/Log.ts"
 
@@ -35,7 +35,9 @@ interface Pending {
 /** One partition's entries that are not yet on their way. */
 export class FrameBuffer {
   pending: Array<Pending> = []
-  /** Grows when entries leave: an entry added under an older number must not be changed any more. */
+  /**
+   * Grows when entries leave: an entry added under an older number must not be changed any more.
+   */
   number = 0
   urgent = false
   outstanding = false

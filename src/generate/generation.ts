@@ -1,7 +1,7 @@
-// One attempt at a request: its choices, each an engine sequence with its own text, from step entries to
-// log entries. It promises that positions of a choice are logged in order without gap, that text held
-// back by one token comes out with a later one, and that nothing of a choice follows its finish. It
-// does not know of claims, slots or partitions.
+// One attempt at a request: its choices, each an engine sequence with its own text, from step
+// entries to log entries. It promises that positions of a choice are logged in order without gap,
+// that text held back by one token comes out with a later one, and that nothing of a choice follows
+// its finish. It does not know of claims, slots or partitions.
 import type {
   FinishReason,
   RequestAccepted,
@@ -109,7 +109,8 @@ export class Generation {
     const { ids, finish } = entry
     if (ids.length === 0) return finish === "stop" || finish === "length"
     if (entry.position !== choice.position) {
-      // The engine broke its promise; going on would log a gap, and every reader would wait for ever.
+      // The engine broke its promise; going on would log a gap, and every reader would wait for
+      // ever.
       throw new Error(`engine gave position ${entry.position}, expected ${choice.position}`)
     }
     const urgent = this.tokens === 0 || finish !== null

@@ -1,6 +1,6 @@
-// The worker's pulse: its status to the workers' log each second and at every change of state, and the
-// gauges that come from the same numbers. A heartbeat that cannot be written is the log's trouble; the
-// next one says the same and more.
+// The worker's pulse: its status to the workers' log each second and at every change of state, and
+// the gauges that come from the same numbers. A heartbeat that cannot be written is the log's
+// trouble; the next one says the same and more.
 import type { WorkerState } from "../../schemas/types.ts"
 import type { Metrics } from "../telemetry/Metrics.ts"
 import type { EngineStats } from "./engine/Engine.ts"

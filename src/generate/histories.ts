@@ -1,6 +1,6 @@
-// Reads what the token log already says of requests that somebody may have worked on. All that wait are
-// read together, one range read a token partition, and each read goes on until it has reached the tail,
-// which feeds the folds from there: no frame is missed or applied twice.
+// Reads what the token log already says of requests that somebody may have worked on. All that wait
+// are read together, one range read a token partition, and each read goes on until it has reached
+// the tail, which feeds the folds from there: no frame is missed or applied twice.
 //
 //   token partition  ----[ earliest request - slack ...... tail ]---- live frames ----
 //                         range read, into each History      |  the tail, into the same

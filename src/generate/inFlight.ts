@@ -1,6 +1,6 @@
 // The requests that this worker has read and not yet seen settled, by id. A record that comes again
-// (a partition that was lost and regained, a producer that sent twice) joins the request that is here
-// already instead of running it a second time.
+// (a partition that was lost and regained, a producer that sent twice) joins the request that is
+// here already instead of running it a second time.
 import type { RequestAccepted, Tier } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
 import { History } from "./adopt.ts"

@@ -1,6 +1,6 @@
-// Records of the request log on their way in: which are new, which came before, which nobody can have
-// touched yet, and which are no requests at all. Anyone may write to the request log, so a record is
-// checked here as if nobody had checked it.
+// Records of the request log on their way in: which are new, which came before, which nobody can
+// have touched yet, and which are no requests at all. Anyone may write to the request log, so a
+// record is checked here as if nobody had checked it.
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
 import type { RequestRecord } from "../../streams/RequestLog.ts"
@@ -14,6 +14,9 @@ import type { TokenTail } from "./tail.ts"
 
 /** Choices of one request over all its prompts: far above what a gateway lets pass. */
 const sequencesMax = 4096
+
+/** A record that waited longer may have been claimed so long ago that the tail has forgotten it. */
+const freshMs = 60_000
 
 export interface IntakeParts {
   readonly table: InFlightTable
@@ -51,11 +54,13 @@ export class Intake {
     }
     const known = this.#parts.table.get(request.requestId)
     if (known !== undefined) return joins(known, origin)
-    if (tail.isSettledEarly(request.requestId)) return assignment.done([origin])
+    if (tail.isSettled(request.requestId)) return assignment.done([origin])
     const item = this.#itemOf(request, bytes, origin)
     const fault = faultOf(request)
-    if (fault === null) lifecycle.arrive(item, offset >= freshFrom)
-    else lifecycle.bury(item, "invalid_request", fault)
+    if (fault !== null) return lifecycle.bury(item, "invalid_request", fault)
+    const isYoung = item.arrivedAt - timestamp < freshMs
+    const isFresh = offset >= freshFrom && isYoung && !tail.isTouched(request.requestId)
+    lifecycle.arrive(item, isFresh)
   }
 
   #itemOf(request: RequestAccepted, record: Uint8Array, origin: Origin): InFlight {

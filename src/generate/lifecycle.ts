@@ -1,6 +1,7 @@
-// What happens to a request from its arrival to its settlement: the one place that changes a request's
-// phase. It promises that a request is settled only when its terminal entry is durable and was read
-// back as the one that counts, and that nothing is logged for a request that was lost to another.
+// What happens to a request from its arrival to its settlement: the one place that changes a
+// request's phase. It promises that a request is settled only when its terminal entry is durable
+// and was read back as the one that counts, and that nothing is logged for a request that was lost
+// to another.
 //
 //   reading ─▶ waiting ─▶ claiming ─▶ running ─▶ ending ─▶ settled
 //      ▲           └──── fresh ─────────▲ │         │
@@ -16,7 +17,9 @@ import type { LifecycleEvents, LifecycleParts } from "./lifecycleParts.ts"
 import { refusalText } from "./refusal.ts"
 import type { HardRefusal, Seat } from "./slots.ts"
 
-/** Entries not yet in the log, past which no request is started: about a second of a fast engine. */
+/**
+ * Entries not yet in the log, past which no request is started: about a second of a fast engine.
+ */
 const entriesPendingMax = 200_000
 
 export class Lifecycle {
@@ -150,8 +153,10 @@ export class Lifecycle {
       attempt,
       buffer: writer.buffer(item.tokenPartition),
       makeText: (prompt) => {
-        // An answer after a template's last marker begins a text; others go on with the prompt's.
-        const continuesText = !tokenizer.specialIds.has(prompt.at(-1) ?? -1)
+        // A chat answer begins a text, and so does one after a marker; others go on with the
+        // prompt's.
+        const isMarked = tokenizer.specialIds.has(prompt.at(-1) ?? -1)
+        const continuesText = request.dialect !== "chat" && !isMarked
         const options = { stop, includeStop, skipSpecialTokens, minTokens }
         return makeText(tokenizer, { ...options, continuesText })
       },

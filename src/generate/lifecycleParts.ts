@@ -25,7 +25,9 @@ export interface LifecycleEvents {
   readonly settled: (item: InFlight) => void
   /** Its history in the token log is wanted; `read` is called when it is there. */
   readonly wantsHistory: (item: InFlight) => void
-  /** It lost its claim; `retry` is called when it may be tried again, `drop` where it is not ours. */
+  /**
+   * It lost its claim; `retry` is called when it may be tried again, `drop` where it is not ours.
+   */
   readonly yielded: (item: InFlight) => void
   /** Own frames of its token partition must be read back from now on, and once more not. */
   readonly watchOwn: (partition: number, by: 1 | -1) => void

@@ -1,12 +1,12 @@
-// The engine's places: who sits in one, which handle is whose, and who may still come in. A tier sees
-// only the load of its own rank and above, so a priority request goes in while flex ones fill the batch
-// and the engine preempts; the engine's waiting queue stays at most two batches deep.
+// The engine's places: who sits in one, which handle is whose, and who may still come in. A tier
+// sees only the load of its own rank and above, so a priority request goes in while flex ones fill
+// the batch and the engine preempts; the engine's waiting queue stays at most two batches deep.
 import type { Tier } from "../../schemas/types.ts"
 import type { Engine, SubmitRefusal } from "./engine/Engine.ts"
 import { type Choice, sequenceOf } from "./generation.ts"
 import type { InFlight } from "./inFlight.ts"
 
-export const rankOf: Readonly<Record<Tier, number>> = { priority: 0, default: 1, flex: 2 }
+const rankOf: Readonly<Record<Tier, number>> = { priority: 0, default: 1, flex: 2 }
 
 const handleMax = 2 ** 32 - 1
 

@@ -1,5 +1,6 @@
-// How the worker follows the token log: its own frames are passed by undecoded, because they are most of
-// the log and say nothing that it does not know. Everything else comes decoded, damage as null.
+// How the worker follows the token log: its own frames are passed by undecoded, because they are
+// most of the log and say nothing that it does not know. Everything else comes decoded, damage as
+// null.
 import { codecs } from "../../schemas/codec.ts"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogRecord } from "../../streams/Log.ts"

@@ -1,6 +1,6 @@
-// What a worker says of itself: its heartbeat in the workers' log, and the gauges that come from the
-// same numbers. The rate is measured over the last few heartbeats, so that an idle second does not
-// make an overloaded worker look fast or a busy one dead.
+// What a worker says of itself: its heartbeat in the workers' log, and the gauges that come from
+// the same numbers. The rate is measured over the last few heartbeats, so that an idle second does
+// not make an overloaded worker look fast or a busy one dead.
 import type { WorkerState, WorkerStatus } from "../../schemas/types.ts"
 import type { Core } from "./core.ts"
 import type { Engine } from "./engine/Engine.ts"
@@ -37,7 +37,10 @@ export interface StatusParts {
   readonly engine: Engine["Service"]
 }
 
-/** Prompt and output tokens that it promised and has not computed; prompts of running ones count as done. */
+/**
+ * Prompt and output tokens that it promised and has not computed; prompts of running ones count as
+ * done.
+ */
 const tokensOutstanding = (items: Iterable<InFlight>): number => {
   let tokens = 0
   for (const item of items) {

@@ -1,13 +1,21 @@
-// What the token log says while requests are in flight here: claims of others, terminal entries, and
-// own claims coming back. Frames that this worker wrote are skipped undecoded unless an own claim is
-// awaited, so that following costs next to nothing on the way of the tokens.
+// What the token log says while requests are in flight here: claims of others, terminal entries,
+// and own claims coming back. Frames that this worker wrote are skipped undecoded unless an own
+// claim is awaited, so that following costs next to nothing on the way of the tokens.
 import type { TokenEntry, TokenFrame } from "../../schemas/types.ts"
 import type { InFlight, InFlightTable } from "./inFlight.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import { RecentIds } from "./recentIds.ts"
 
-/** Requests that were cancelled or expired before their record arrived; a lost one wastes steps only. */
-const settledEarlyMax = 65_536
+/**
+ * Ids of requests that are over: a record that comes late or again is not run. About 100 bytes
+ * each.
+ */
+const settledMax = 65_536
+/**
+ * Ids that others claimed while this worker had not read the record: four minutes of 1,000 a
+ * second.
+ */
+const touchedMax = 262_144
 
 interface Awaited {
   readonly item: InFlight
@@ -34,7 +42,8 @@ export interface TokenTailOptions {
 export class TokenTail {
   readonly #options: TokenTailOptions
   readonly #followers: ReadonlyArray<Follower>
-  readonly #settledEarly = new RecentIds(settledEarlyMax)
+  readonly #settled = new RecentIds(settledMax)
+  readonly #touched = new RecentIds(touchedMax)
 
   constructor(options: TokenTailOptions) {
     this.#options = options
@@ -45,9 +54,18 @@ export class TokenTail {
     return this.#follower(partition).next
   }
 
-  /** True where a terminal entry was seen before the request's record. */
-  isSettledEarly(requestId: string): boolean {
-    return this.#settledEarly.has(requestId)
+  /** True where the request is known to be over. */
+  isSettled(requestId: string): boolean {
+    return this.#settled.has(requestId)
+  }
+
+  /** True where another worker's claim was seen before the request's record was read here. */
+  isTouched(requestId: string): boolean {
+    return this.#touched.has(requestId)
+  }
+
+  noteSettled(requestId: string): void {
+    this.#settled.add(requestId)
   }
 
   /** Whether frames of this worker are to be decoded. */
@@ -79,10 +97,7 @@ export class TokenTail {
     const { table, lifecycle, workerId } = this.#options
     const item = table.get(entry.requestId)
     const isOwn = frame.writer === workerId
-    if (item === undefined) {
-      if (!isOwn && settlesAlways(entry)) this.#settledEarly.add(entry.requestId)
-      return
-    }
+    if (item === undefined) return isOwn ? undefined : this.#remember(entry)
     const { history } = item
     if (history !== null && offset >= history.next) {
       history.apply(frame.writer, entry)
@@ -93,6 +108,12 @@ export class TokenTail {
       else lifecycle.rivalClaim(item, entry.attempt, offset)
     } else if (!isOwn && settlesAlways(entry)) lifecycle.settle(item)
     else if (!isOwn && mayEnd(entry)) lifecycle.retry(item)
+  }
+
+  /** Of a request whose record has not come, or will never come to this worker. */
+  #remember(entry: TokenEntry): void {
+    if (settlesAlways(entry)) this.#settled.add(entry.requestId)
+    else if (entry.kind === "AttemptClaimed") this.#touched.add(entry.requestId)
   }
 
   #follower(partition: number): Follower {

@@ -1,5 +1,6 @@
 // How far one request partition may be committed: everything below its lowest unfinished offset.
-// Pure bookkeeping; it promises that the mark never moves back and never passes an unfinished offset.
+// Pure bookkeeping; it promises that the mark never moves back and never passes an unfinished
+// offset.
 //
 //     committed          mark                       next
 //   ----[=====done=======|open, done, open, done ...)------

@@ -1,5 +1,5 @@
-// Requests and a tokenizer for tests of the worker: ids are character codes, so a text can be read off
-// its ids. Ids from 256 on are special.
+// Requests and a tokenizer for tests of the worker: ids are character codes, so a text can be read
+// off its ids. Ids from 256 on are special.
 import type { RequestAccepted, Sampling } from "../../schemas/types.ts"
 import type { TokenizerModel } from "../../src/tokenizer/Tokenizer.ts"
 import { newRequestId } from "../../streams/requestId.ts"
