@@ -5,20 +5,19 @@ import { Follower, type FollowerOptions } from "./Follower.ts"
 import type { Partition } from "./partition.ts"
 import type { Subscription } from "./Relay.ts"
 
-/** Paused ones too. */
-export const subscribersMax = 131_072
-
 export class Followers {
   readonly #partitions: ReadonlyArray<Partition>
+  readonly #followersMax: number
   readonly #open = new Set<Follower>()
   #lost: LogError | null = null
 
-  constructor(partitions: ReadonlyArray<Partition>) {
+  constructor(partitions: ReadonlyArray<Partition>, followersMax: number) {
     this.#partitions = partitions
+    this.#followersMax = followersMax
   }
 
   get isFull(): boolean {
-    return this.#open.size >= subscribersMax
+    return this.#open.size >= this.#followersMax
   }
 
   offsetOf(partition: number): number {

@@ -9,20 +9,26 @@ import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 import { Config } from "../config/Config.ts"
 import { type Follower, goneError } from "./Follower.ts"
-import { Followers, subscribersMax } from "./followers.ts"
+import { Followers } from "./followers.ts"
 import { historyStart } from "./history.ts"
 import { Partition } from "./partition.ts"
 import { Relay, RelayError, type Subscriber, type Subscription } from "./Relay.ts"
 import { makeRequestMemory } from "./requestMemory.ts"
 import { viewOf } from "./requestView.ts"
 
-/** Of history, in one read: what a pass holds in memory, and for how long it holds the event loop. */
-const readBytes = 128 * 1024
+export interface RelayBounds {
+  /** Of one process, paused ones too. */
+  readonly subscribersMax: number
+  /** Of history, in one read: what a pass holds in memory, and for how long it holds the event loop. */
+  readonly readBytes: number
+}
+
+const relayBounds: RelayBounds = { subscribersMax: 131_072, readBytes: 128 * 1024 }
 
 const tooMany = () =>
   new RelayError({
     reason: "tooManySubscribers",
-    message: `This server already streams to ${subscribersMax} subscribers. Try again later.`,
+    message: "This server streams to as many subscribers as it may. Try again later.",
   })
 
 const unknown = (requestId: string) =>
@@ -58,7 +64,10 @@ const tellEnded = (frames: Frames, listener: (requestId: string) => void) => {
   }
 }
 
-const openPartitions = Effect.fnUntraced(function* (tokenLog: TokenLog["Service"]) {
+const openPartitions = Effect.fnUntraced(function* (
+  tokenLog: TokenLog["Service"],
+  readBytes: number,
+) {
   const open = Effect.fnUntraced(function* (index: number) {
     const { next } = yield* tokenLog.bounds(index)
     return new Partition(next, (offset) => tokenLog.readFrom(index, offset, readBytes))
@@ -85,13 +94,13 @@ const makeFind = (requestLog: RequestLog["Service"]) => {
   return { find, remember: memory.put }
 }
 
-const makeRelay = Effect.gen(function* () {
+const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes }: RelayBounds) {
   const tokenLog = yield* TokenLog
   const { log } = yield* Config
   const { find, remember } = makeFind(yield* RequestLog)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const partitions = yield* openPartitions(tokenLog)
-  const followers = new Followers(partitions)
+  const partitions = yield* openPartitions(tokenLog, readBytes)
+  const followers = new Followers(partitions, subscribersMax)
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
 
@@ -162,4 +171,6 @@ const makeRelay = Effect.gen(function* () {
   })
 })
 
-export const layerRelay = Layer.effect(Relay, makeRelay)
+export const layerRelayWithin = (bounds: RelayBounds) => Layer.effect(Relay, makeRelay(bounds))
+
+export const layerRelay = layerRelayWithin(relayBounds)

@@ -69,6 +69,6 @@ export const requestDraft = (change: Partial<RequestDraft> = {}): RequestDraft =
 
 export const acceptedRequest = (change: Partial<RequestAccepted> = {}): RequestAccepted => {
   const { timeoutMs, ...draft } = requestDraft()
-  const deadline = Number.MAX_SAFE_INTEGER - (timeoutMs ?? 0)
+  const deadline = 4_000_000_000_000 + (timeoutMs ?? 0)
   return { ...draft, version: "1", acceptedAt: 0, deadline, ...change }
 }
