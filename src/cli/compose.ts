@@ -7,6 +7,7 @@
 //     typed logs                    requests, tokens, commands, dead letters, workers
 //     Log  Tokenizer  Metrics       the store, the model's text, what is measured
 //     Config
+import { join } from "node:path"
 import { Context, Effect, Layer } from "effect"
 import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
@@ -22,7 +23,7 @@ import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
-import { layerEmbedded } from "../../streams/embedded/layer.ts"
+import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
 import { Log } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
@@ -45,7 +46,7 @@ export class Process extends Context.Service<
 const layerLog = Layer.unwrap(
   Effect.gen(function* () {
     const { data, log } = yield* Config
-    return layerEmbedded({ folder: data, mapBytes: log.mapBytes })
+    return embeddedLog({ folder: join(data, "log"), mapBytes: log.mapBytes })
   }),
 )
 
