@@ -27,8 +27,8 @@ import { frameOf, ownFrameTest } from "./sources.ts"
 /** Why a worker cannot go on. It ends the process: what was in flight is continued from the log. */
 export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError", {
   /**
-   * engineLost: the device or a step failed. logLost: nothing can be read or made durable. broken: a
-   * fault of the worker itself.
+   * engineLost: the device or a step failed. logLost: nothing can be read or made durable.
+   * broken: a fault of the worker itself.
    */
   reason: Schema.Literals(["engineLost", "logLost", "broken"]),
   message: Schema.String,

@@ -8,8 +8,8 @@ import type { LoggedChoice } from "./generation.ts"
 const suspectClaims = 2
 
 /**
- * The fold of one request, fed first by a range read and then by the tail. `next`: every frame of its
- * token partition below this offset was applied.
+ * The fold of one request, fed first by a range read and then by the tail. `next`: every frame of
+ * its token partition below this offset was applied.
  */
 export class History {
   readonly state: RequestState
@@ -33,8 +33,8 @@ export class History {
   }
 
   /**
-   * Its workers died before they could say anything. Perhaps it kills them, perhaps it only ran beside
-   * one that does: run one at a time, the next death says which.
+   * Its workers died before they could say anything. Perhaps it kills them, perhaps it only ran
+   * beside one that does: run one at a time, the next death says which.
    */
   get isSuspect(): boolean {
     return this.claimsIdle >= suspectClaims

@@ -15,8 +15,8 @@ export interface Origin extends TopicPartition {
 }
 
 /**
- * reading: what the token log says of it is being read. waiting: for a slot. claiming: until its own
- * claim comes back. running: in the engine. ending: until its terminal entry has come back.
+ * reading: what the token log says of it is being read. waiting: for a slot. claiming: until its
+ * own claim comes back. running: in the engine. ending: until its terminal entry has come back.
  * yielded: another worker holds it. burying: its dead letter is being written.
  */
 export type Phase =
