@@ -1,5 +1,5 @@
-// How tests run: each file in its own process (the addon and LMDB hold process-wide state), few at a
-// time. The tiers and their order are in ops/setup/test.mjs.
+// How tests run: each file in its own process (the addon and LMDB hold process-wide state), few at
+// a time. The tiers and their order are in ops/setup/test.mjs.
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({

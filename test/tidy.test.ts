@@ -1,6 +1,6 @@
-// The rules of the house, as tests: who may import whom, sizes, words, and what must be beside what.
-// Each rule gives the list of its offenders, so that a failure says what to mend. CONTRIBUTING.md says
-// why the rules are what they are.
+// The rules of the house, as tests: who may import whom, sizes, words, and what must be beside
+// what. Each rule gives the list of its offenders, so that a failure says what to mend.
+// CONTRIBUTING.md says why the rules are what they are.
 import { execFileSync } from "node:child_process"
 import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -126,7 +126,7 @@ describe("imports", () => {
     const starts = new Set(["src/cli/main.ts", "schemas/generate.ts"])
     const imported = new Set(typescript.flatMap(importsOf))
     const threads = product.flatMap((path) =>
-      [...textOf(path).matchAll(/["'`](\.[\w./]*\/\w+)(?:\.ts)?["'`]/g)].map(
+      [...textOf(path).matchAll(/["'`](\.[\w./]*\/\w+)(?:\.(?:ts|\$\{\w+\}))?["'`]/g)].map(
         ([, to]) => `${resolveImport(path, to ?? "")}.ts`,
       ),
     )

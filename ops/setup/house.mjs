@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 
 export const root = fileURLToPath(new URL("../../", import.meta.url))
 
-/** The first Node that runs TypeScript sources as they are and has every feature that Sluice uses. */
+/** The first Node that runs TypeScript sources as they are and has all that Sluice uses. */
 const nodeLeast = [22, 19]
 
 const isEnough = (version) => {
@@ -17,7 +17,7 @@ const isEnough = (version) => {
   return major > nodeLeast[0] || (major === nodeLeast[0] && minor >= nodeLeast[1])
 }
 
-/** The Node that runs Sluice: the one npm brought, else this one where it is new enough, else null. */
+/** The Node that runs Sluice: the one npm brought, else this one if it is new enough, else null. */
 export const findNode = () => {
   const name = `node-${process.platform === "win32" ? "win" : process.platform}-${process.arch}`
   try {
@@ -32,8 +32,8 @@ export const findNode = () => {
 }
 
 export const nodeSentence =
-  `Sluice needs Node ${nodeLeast.join(".")} or newer; this is ${process.version}, and npm has brought ` +
-  `none for ${process.platform} ${process.arch}. Install a newer Node and try again.`
+  `Sluice needs Node ${nodeLeast.join(".")} or newer; this is ${process.version}, and npm has ` +
+  `brought none for ${process.platform} ${process.arch}. Install a newer Node and try again.`
 
 export class SetupError extends Error {}
 

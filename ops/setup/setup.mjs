@@ -1,5 +1,5 @@
-// All set-up, idempotent: dependencies as locked, the native engine as its sources are. Nothing is done
-// twice, and nothing is done at all (in well under 0.2 s) when both are current.
+// All set-up, idempotent: dependencies as locked, the native engine as its sources are. Nothing is
+// done twice, and nothing is done at all (in well under 0.2 s) when both are current.
 import { dependenciesAreCurrent, installDependencies, seconds } from "./dependencies.mjs"
 import { findNode, isMain, nodeSentence, root, runs, say, SetupError } from "./house.mjs"
 import { missingForBuild, nodeTooOld } from "./prerequisites.mjs"

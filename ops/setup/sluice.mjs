@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// The `sluice` command. Whatever Node starts it, the CLI runs on one that can: the one npm brought with
-// the package, or this one. A checkout runs its sources; the published package its compiled dist/.
+// The `sluice` command. Whatever Node starts it, the CLI runs on one that can: the one npm brought
+// with the package, or this one. A checkout runs its sources; the published package its compiled
+// dist/.
 import { existsSync } from "node:fs"
 import { join, sep } from "node:path"
 import { pathToFileURL } from "node:url"

@@ -1,5 +1,5 @@
-// The tiers of `npm test`, in the order in which they run: cheap and telling first. A tier is one or more
-// commands; `skip` says why this machine cannot run it.
+// The tiers of `npm test`, in the order in which they run: cheap and telling first. A tier is one
+// or more commands; `skip` says why this machine cannot run it.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { answers, root } from "./house.mjs"

@@ -1,5 +1,5 @@
-// What `sluice serve` and its parts print once they are ready: where they are, a line to paste, what the
-// model is, and how to serve another.
+// What `sluice serve` and its parts print once they are ready: where they are, a line to paste,
+// what the model is, and how to serve another.
 import { relative } from "node:path"
 import type { ConfigShape } from "../config/Config.ts"
 import { bundledModel } from "../config/packageRoot.ts"
@@ -50,7 +50,8 @@ const aboutModel = ({ kind, config, device }: Ready): ReadonlyArray<string> => {
 
 export const announcement = (ready: Ready): string => {
   const { kind, config, url, startMs } = ready
-  const head = `sluice ${kind} is ready${url === null ? "" : ` on ${url}`} (${Math.round(startMs)} ms)`
+  const where = url === null ? "" : ` on ${url}`
+  const head = `sluice ${kind} is ready${where} (${Math.round(startMs)} ms)`
   const paste = url !== null && kind !== "relay" ? ["", `  ${curl(url, config)}`] : []
   return [head, ...paste, "", ...aboutModel(ready), `  data   ${here(config.data)}`, ""].join("\n")
 }

@@ -1,5 +1,5 @@
-// The command line to a command and its flags, or to the sentence that says what is allowed instead.
-// Every setting that is no secret has a flag; `--config` names the file.
+// The command line to a command and its flags, or to the sentence that says what is allowed
+// instead. Every setting that is no secret has a flag; `--config` names the file.
 import type { Setting } from "../config/setting.ts"
 import { flagOf } from "../config/setting.ts"
 import { didYouMean } from "../config/suggest.ts"

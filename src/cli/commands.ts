@@ -1,5 +1,5 @@
-// Every command of `sluice`: what it is for and which settings it heeds. Help, argument errors and the
-// entry point read this table.
+// Every command of `sluice`: what it is for and which settings it heeds. Help, argument errors and
+// the entry point read this table.
 
 export type ProcessKind = "serve" | "gateway" | "worker" | "relay"
 
@@ -37,8 +37,8 @@ export const processes: Readonly<Record<ProcessKind, Command>> = {
     name: "gateway",
     summary: "the API without a model: accepts, streams back, runs nothing",
     about: [
-      "Takes requests into the log of a data folder and streams back what workers on the same folder",
-      "generate. Several gateways may share one folder.",
+      "Takes requests into the log of a data folder and streams back what workers on the same",
+      "folder generate. Several gateways may share one folder.",
     ],
     settings: [...model, ...listen, ...log],
     examples: [
@@ -59,8 +59,8 @@ export const processes: Readonly<Record<ProcessKind, Command>> = {
     name: "relay",
     summary: "resumes streams: the API of /v1/requests only",
     about: [
-      "Serves what is already in the log: the state of a request and its events from any cursor. It",
-      "accepts no new request.",
+      "Serves what is already in the log: the state of a request and its events from any cursor.",
+      "It accepts no new request.",
     ],
     settings: [...model, ...listen, ...log],
     examples: [["sluice relay --port 8002 --data ./data", "beside any other process on ./data"]],

@@ -1,5 +1,5 @@
-// The table of contents of the system: which layers make which process. Everything above a line needs
-// only what is below it:
+// The table of contents of the system: which layers make which process. Everything above a line
+// needs only what is below it:
 //
 //     Process                       what the command line wants to know of a running process
 //     Api            Worker         the way in and out | the way to the engine

@@ -1,5 +1,5 @@
-// `sluice doctor`: tries what serving will need, one thing after another, and says of each what it found
-// or what to do. It changes nothing but the data folder, which it makes where there is none.
+// `sluice doctor`: tries what serving will need, one thing after another, and says of each what it
+// found or what to do. It changes nothing but the data folder, which it makes where there is none.
 import { createServer } from "node:net"
 import { availableParallelism } from "node:os"
 import { Cause, Effect, Exit, Layer } from "effect"

@@ -1,6 +1,6 @@
-// Why a process could not start or go on, as one sentence. What is expected to go wrong (a port in use,
-// a folder that cannot be written, a model that is none) carries its own message; anything else is a
-// fault of Sluice and is shown whole.
+// Why a process could not start or go on, as one sentence. What is expected to go wrong (a port in
+// use, a folder that cannot be written, a model that is none) carries its own message; anything
+// else is a fault of Sluice and is shown whole.
 import { Cause, Predicate } from "effect"
 
 const codeOf = (error: unknown): string | null => {

@@ -1,5 +1,5 @@
-// Looks at the folders of a configuration before anything opens them, so that what is wrong with one is
-// said in a sentence that names it.
+// Looks at the folders of a configuration before anything opens them, so that what is wrong with
+// one is said in a sentence that names it.
 import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Schema } from "effect"

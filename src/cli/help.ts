@@ -1,5 +1,5 @@
-// The texts of `sluice --help` and of each command's help, made from the tables of commands and settings
-// so that they are complete by construction.
+// The texts of `sluice --help` and of each command's help, made from the tables of commands and
+// settings so that they are complete by construction.
 import { flagOf, type Setting, variableOf } from "../config/setting.ts"
 import { settingsOf } from "./args.ts"
 import { type Command, commands } from "./commands.ts"

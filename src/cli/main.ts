@@ -1,5 +1,6 @@
-// Where every `sluice` command begins: finds the command, and loads only what it needs. Exit codes: 0
-// done, 1 it cannot be done, 2 the command line or the configuration is wrong, 130 asked twice to stop.
+// Where every `sluice` command begins: finds the command, and loads only what it needs. Exit codes:
+// 0 done, 1 it cannot be done, 2 the command line or the configuration is wrong, 130 asked twice to
+// stop.
 import { readFileSync } from "node:fs"
 import { enableCompileCache } from "node:module"
 import { join } from "node:path"
@@ -7,8 +8,8 @@ import { packageRoot } from "../config/packageRoot.ts"
 import { didYouMean } from "../config/suggest.ts"
 import { type Command, commands, isProcess } from "./commands.ts"
 
-// A third of a start is compiling what has not changed since the last one. Beside the package and not in
-// a folder that others may write to; where that is read-only, it only takes longer.
+// A third of a start is compiling what has not changed since the last one. Beside the package and
+// not in a folder that others may write to; where that is read-only, it only takes longer.
 enableCompileCache(join(packageRoot, "node_modules", ".cache", "sluice"))
 
 const out = (text: string) => process.stdout.write(`${text}\n`)

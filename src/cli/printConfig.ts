@@ -1,5 +1,5 @@
-// `sluice config`: every setting in force, in the form of sluice.yaml, each with where it came from.
-// Keys of clients are counted, never shown.
+// `sluice config`: every setting in force, in the form of sluice.yaml, each with where it came
+// from. Keys of clients are counted, never shown.
 import { Predicate } from "effect"
 import type { Loaded } from "../config/load.ts"
 import type { Setting } from "../config/setting.ts"

@@ -1,5 +1,6 @@
-// Runs one process of Sluice to its end: builds its layers, says that it is ready, and waits for a signal
-// or for something it cannot do without. Leaving closes the layers in reverse, which is the drain.
+// Runs one process of Sluice to its end: builds its layers, says that it is ready, and waits for a
+// signal or for something it cannot do without. Leaving closes the layers in reverse, which is the
+// drain.
 import { Cause, Context, Effect, Exit, Fiber, Layer } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 import { layerLogger } from "../telemetry/logger.ts"

@@ -1,5 +1,5 @@
-// Signals that ask the process to stop. The first starts the drain; a second one that a person can have
-// meant ends the process at once.
+// Signals that ask the process to stop. The first starts the drain; a second one that a person can
+// have meant ends the process at once.
 
 /** npm and the terminal both deliver one Ctrl-C; within this time they are the same. */
 const samePressMs = 500

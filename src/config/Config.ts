@@ -1,5 +1,5 @@
-// Every setting, in one type: sluice.yaml, then SLUICE_* variables, then flags. `sluice config` prints
-// what is in force and where each value came from. Defaults, ranges and help: settings.ts.
+// Every setting, in one type: sluice.yaml, then SLUICE_* variables, then flags. `sluice config`
+// prints what is in force and where each value came from. Defaults, ranges and help: settings.ts.
 import { Context, Layer } from "effect"
 import { defaults } from "./settings.ts"
 
@@ -27,7 +27,7 @@ export interface ConfigShape {
   /** Origins allowed by CORS; empty: off. */
   readonly corsOrigins: ReadonlyArray<string>
   readonly logLevel: "debug" | "info" | "warn" | "error"
-  /** Of a key that names no rate of its own, and of all callers together where there are no keys. */
+  /** Of a key that names no rate of its own; without keys, of all callers together. */
   readonly rate: { readonly requestsPerSecond: number; readonly burst: number }
   readonly limits: Limits
   readonly log: LogConfig

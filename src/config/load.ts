@@ -1,5 +1,5 @@
-// Which value is in force, and where it came from: a flag, else a SLUICE_* variable, else sluice.yaml,
-// else the default. All problems are found at once and each names its place.
+// Which value is in force, and where it came from: a flag, else a SLUICE_* variable, else
+// sluice.yaml, else the default. All problems are found at once and each names its place.
 import { existsSync } from "node:fs"
 import { dirname, isAbsolute, resolve } from "node:path"
 import { Effect, Option, Schema } from "effect"
@@ -9,7 +9,7 @@ import { flagOf, type Setting, variableOf } from "./setting.ts"
 import { allSettings, readSettings } from "./settings.ts"
 import { didYouMean } from "./suggest.ts"
 
-export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", {
+class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", {
   problems: Schema.Array(Schema.String),
 }) {
   override get message(): string {

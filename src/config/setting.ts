@@ -1,5 +1,5 @@
-// What one setting is: its key, how a text becomes its value, the range it must hold to, and the one
-// sentence that help and errors show. Names for variables and flags follow from the key.
+// What one setting is: its key, how a text becomes its value, the range it must hold to, and the
+// one sentence that help and errors show. Names for variables and flags follow from the key.
 import { Option, Predicate, Schema } from "effect"
 
 export interface Setting<A> {

@@ -1,5 +1,5 @@
-// Every setting, declared once: its place in ConfigShape, key, range, default and sentence. `get` says
-// what happens to each: load.ts reads it, help lists it, `defaults` takes its fallback.
+// Every setting, declared once: its place in ConfigShape, key, range, default and sentence. `get`
+// says what happens to each: load.ts reads it, help lists it, `defaults` takes its fallback.
 import { basename } from "node:path"
 import { apiKeys, fullKey } from "./apiKeys.ts"
 import type { ConfigShape, Limits, LogConfig, WorkerConfig } from "./Config.ts"
@@ -151,7 +151,8 @@ const limits = (get: Get): Limits => ({
   ),
 })
 
-// By default at most (8 x 3 tiers + 4 tokens + 2 others) x 512 MiB = 15 GiB are kept, which fits the map.
+// By default at most (8 x 3 tiers + 4 tokens + 2 others) x 512 MiB = 15 GiB are kept, which fits
+// the map.
 const log = (get: Get): LogConfig => ({
   requestPartitions: get(
     integer("log.requestPartitions", [1, 1024], 8, "Of each tier's request topic."),

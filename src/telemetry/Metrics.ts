@@ -1,5 +1,5 @@
-// Every metric that Sluice exports, by the names of names.ts, on one prom-client registry. Stages record
-// through these methods; none touches the registry.
+// Every metric that Sluice exports, by the names of names.ts, on one prom-client registry. Stages
+// record through these methods; none touches the registry.
 import { Context } from "effect"
 import type { MetricName, metricSpecs } from "./names.ts"
 

@@ -1,5 +1,6 @@
-// JSON logs, one line an entry, on stderr: stdout belongs to what a command prints. Prompts, texts and
-// keys are never logged: what is annotated under such a name is replaced, and long values are cut.
+// JSON logs, one line an entry, on stderr: stdout belongs to what a command prints. Prompts, texts
+// and keys are never logged: what is annotated under such a name is replaced, and long values are
+// cut.
 import { Cause, Layer, Logger, References } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 

@@ -1,5 +1,6 @@
-// Every metric's name, kind, labels and sentence. The first block is public and its names never change
-// (boards and alerts are built on them); what a name is not in this table, nobody can record.
+// Every metric's name, kind, labels and sentence. The first block is public and its names never
+// change (boards and alerts are built on them); what a name is not in this table, nobody can
+// record.
 
 export interface MetricSpec {
   readonly kind: "counter" | "gauge" | "histogram"

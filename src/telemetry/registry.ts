@@ -1,5 +1,6 @@
-// The Metrics layer: one prom-client registry of its own (never the global one), made from names.ts.
-// Label values come partly from clients, so each metric holds a bounded number of label sets.
+// The Metrics layer: one prom-client registry of its own (never the global one), made from
+// names.ts. Label values come partly from clients, so each metric holds a bounded number of label
+// sets.
 import { Effect, Layer } from "effect"
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
 import { type CounterName, type GaugeName, type HistogramName, Metrics } from "./Metrics.ts"
@@ -57,7 +58,7 @@ const makeRegistry = () => {
   }
 }
 
-export const makeMetrics = (): Metrics["Service"] => {
+const makeMetrics = (): Metrics["Service"] => {
   const { registry, count, gauge, observe } = makeRegistry()
   return {
     requestEnded: (sample) => {

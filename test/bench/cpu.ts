@@ -1,5 +1,5 @@
-// Decode speed of the CPU backend, engine alone: 1 and 8 sequences, the bundled model and, where its
-// folder is there, SmolLM2-135M (.cache/smollm2).
+// Decode speed of the CPU backend, engine alone: 1 and 8 sequences, the bundled model and, where
+// its folder is there, SmolLM2-135M (.cache/smollm2).
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { projectRoot } from "../support/shared.ts"

@@ -1,6 +1,6 @@
-// A load generator that leaves the machine to what it measures: raw sockets, one write a request, one
-// buffer for all reads. Open loop: requests start by the clock, whatever the answers do, and times count
-// from when a request was due, so that a stalled server cannot hide its own delay.
+// A load generator that leaves the machine to what it measures: raw sockets, one write a request,
+// one buffer for all reads. Open loop: requests start by the clock, whatever the answers do, and
+// times count from when a request was due, so that a stalled server cannot hide its own delay.
 import { connect, type Socket } from "node:net"
 
 export interface LoadOptions {

@@ -1,6 +1,7 @@
-// `npm run bench -- [name ...] [--small]`: runs test/bench/<name>.ts, each in a process of its own, and
-// writes what it measured with the device, the commit and the parameters to test/bench/results/. Small
-// runs are for seeing that a benchmark still works; their figures say nothing.
+// `npm run bench -- [name ...] [--small]`: runs test/bench/<name>.ts, each in a process of its own,
+// and writes what it measured with the device, the commit and the parameters to
+// test/bench/results/. Small runs are for seeing that a benchmark still works; their figures say
+// nothing.
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"

@@ -1,6 +1,6 @@
-// The whole pipeline around a scripted engine: `sluice serve` as a child, the load generator here, both
-// on this machine. 100 tokens in, 200 out. Finds the highest rate at which the 99th percentile of the
-// time to the first token stays below 100 ms, and says what was busy at that rate.
+// The whole pipeline around a scripted engine: `sluice serve` as a child, the load generator here,
+// both on this machine. 100 tokens in, 200 out. Finds the highest rate at which the 99th percentile
+// of the time to the first token stays below 100 ms, and says what was busy at that rate.
 import { readFileSync } from "node:fs"
 import { startSluice } from "../support/server.ts"
 import { type LoadResult, makeLoad } from "./load.ts"
@@ -51,7 +51,7 @@ const body = (stream: boolean) => (index: number) => {
 
 interface Trial {
   readonly result: LoadResult
-  /** Of the requests, by the server's own histogram; a whole answer shows its first token to nobody. */
+  /** By the server's own histogram: a whole answer shows its first token to nobody. */
   readonly firstInTimeShare: number
   readonly serverCores: number
   readonly loadCores: number

@@ -1,5 +1,5 @@
-// What everything but the engine adds to the time to the first token: the same prompts at the same pace
-// through the engine alone and through `sluice serve`, streamed. One request at a time.
+// What everything but the engine adds to the time to the first token: the same prompts at the same
+// pace through the engine alone and through `sluice serve`, streamed. One request at a time.
 import { join } from "node:path"
 import { projectRoot } from "../support/shared.ts"
 import { startSluice } from "../support/server.ts"

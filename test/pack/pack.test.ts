@@ -1,5 +1,5 @@
-// The published package: packed, installed in an empty folder by npm, started there, asked, stopped. It
-// needs npm's registry or cache; where neither is at hand the test says so.
+// The published package: packed, installed in an empty folder by npm, started there, asked,
+// stopped. It needs npm's registry or cache; where neither is at hand the test says so.
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"

@@ -1,5 +1,5 @@
-// The commands as a person meets them: exit codes, sentences instead of stack traces, and processes that
-// start, say where they are, and leave when asked.
+// The commands as a person meets them: exit codes, sentences instead of stack traces, and processes
+// that start, say where they are, and leave when asked.
 import { spawn, spawnSync } from "node:child_process"
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"

@@ -1,5 +1,5 @@
-// A process of Sluice as its users start it: `sluice serve` (or gateway, worker, relay) as a child, on a
-// free port, with a data folder of its own that is removed at the end.
+// A process of Sluice as its users start it: `sluice serve` (or gateway, worker, relay) as a child,
+// on a free port, with a data folder of its own that is removed at the end.
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -40,7 +40,7 @@ process.once("exit", () => started.forEach((child) => child.kill("SIGKILL")))
 
 export const makeDataFolder = (): string => mkdtempSync(join(tmpdir(), "sluice-data-"))
 
-/** Resolves when the process says that it is ready; rejects with what it printed when it ends first. */
+/** Resolves when the process says that it is ready; rejects with what it printed if it ends first. */
 export const startSluice = async (options: SluiceOptions = {}): Promise<Sluice> => {
   const { kind = "serve", flags = [], env = {}, readyMsMax = 30_000 } = options
   const data = options.data ?? makeDataFolder()

@@ -1,5 +1,5 @@
-// Where the data lies that only tests need (golden files, hostile inputs, further models): the folder
-// `shared` beside the project's root. A test that needs it says so when it is absent.
+// Where the data lies that only tests need (golden files, hostile inputs, further models): the
+// folder `shared` beside the project's root. A test that needs it says so when it is absent.
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 

@@ -1,4 +1,5 @@
-// What is in force and where it came from, for every way of saying it; and that what is wrong is named.
+// What is in force and where it came from, for every way of saying it; and that what is wrong is
+// named.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

@@ -1,5 +1,5 @@
-// Metrics by the public names with their labels, absent until real, bounded in label sets; log lines as
-// one JSON object each, without what clients wrote.
+// Metrics by the public names with their labels, absent until real, bounded in label sets; log
+// lines as one JSON object each, without what clients wrote.
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { logLine } from "../../src/telemetry/logger.ts"

@@ -1,5 +1,5 @@
-// What the tidy test asks of a C++ file: its includes and the sizes of its functions. Layout is fixed by
-// clang-format, so that a function at column 0 ends at the first `}` at column 0.
+// What the tidy test asks of a C++ file: its includes and the sizes of its functions. Layout is
+// fixed by clang-format, so that a function at column 0 ends at the first `}` at column 0.
 import { linesOf } from "./sources.ts"
 
 export const includesOf = (path: string): ReadonlyArray<string> =>

@@ -1,5 +1,5 @@
-// The project's own text files as the tidy test sees them, found by walking the tree: what is ignored by
-// git (built, installed, data) is left out by name.
+// The project's own text files as the tidy test sees them, found by walking the tree: what is
+// ignored by git (built, installed, data) is left out by name.
 import { readdirSync, readFileSync } from "node:fs"
 import { join, relative, sep } from "node:path"
 import { projectRoot } from "../shared.ts"

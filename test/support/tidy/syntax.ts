@@ -1,5 +1,5 @@
-// What the tidy test asks of a TypeScript file's syntax: imports, exports, functions, and the places of
-// constructs that are restricted. By the parser that the test runner brings.
+// What the tidy test asks of a TypeScript file's syntax: imports, exports, functions, and the
+// places of constructs that are restricted. By the parser that the test runner brings.
 import { dirname, join } from "node:path"
 import { parseSync, Visitor } from "rolldown/utils"
 import { textOf } from "./sources.ts"
