@@ -40,7 +40,7 @@ process.once("exit", () => started.forEach((child) => child.kill("SIGKILL")))
 
 export const makeDataFolder = (): string => mkdtempSync(join(tmpdir(), "sluice-data-"))
 
-/** Resolves when the process says that it is ready; rejects with what it printed if it ends first. */
+/** Resolves when it says that it is ready; rejects with what it printed when it ends first. */
 export const startSluice = async (options: SluiceOptions = {}): Promise<Sluice> => {
   const { kind = "serve", flags = [], env = {}, readyMsMax = 30_000 } = options
   const data = options.data ?? makeDataFolder()
