@@ -29,7 +29,7 @@ const curl = (url: string, config: ConfigShape): string => {
   })
   // The shell's quotes: a name with a quote in it would end them.
   const quoted = body.replaceAll("'", `'\\''`)
-  const key = config.apiKeys.length > 0 ? ` -H "authorization: Bearer $SLUICE_KEY"` : ""
+  const key = config.apiKeys.length > 0 ? ` -H "authorization: Bearer $API_KEY"` : ""
   return `curl -N ${url}/v1/completions -H 'content-type: application/json'${key} -d '${quoted}'`
 }
 

@@ -42,7 +42,7 @@ interface Given {
 const keys = allSettings.map((setting) => setting.key)
 
 /** Variables with our prefix that are no settings, but known to the tools around. */
-const otherVariables = new Set(["SLUICE_CONFIG", "SLUICE_TALLY", "SLUICE_ISA"])
+const otherVariables = /^SLUICE_(CONFIG|ISA|TALLY|SEED|TEST_\w+)$/
 
 const fileOf = (inputs: ConfigInputs): string | null => {
   const named = inputs.file ?? inputs.variables["SLUICE_CONFIG"] ?? null
@@ -55,7 +55,7 @@ const unknownVariables = (variables: ConfigInputs["variables"]): ReadonlyArray<s
   const known = keys.map(variableOf)
   return Object.keys(variables)
     .filter((name) => name.startsWith("SLUICE_"))
-    .filter((name) => !otherVariables.has(name) && !known.includes(name))
+    .filter((name) => !otherVariables.test(name) && !known.includes(name))
     .map((name) => `unknown variable ${name}${didYouMean(name, known)}`)
 }
 
