@@ -1,5 +1,6 @@
-// Decides where a request goes and whether it may: model version, tier, deadline, partition, admission
-// by tokens outstanding against the measured rate. Success means that RequestAccepted is durable.
+// Decides where a request goes and whether it may: model version, tier, deadline, partition,
+// admission by tokens outstanding against the measured rate. Success means that RequestAccepted is
+// durable.
 import { Context, type Effect, Schema } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
@@ -8,7 +9,9 @@ export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueErr
   /** busy: the backlog cannot meet the deadline. tooLong: prompt and output exceed the model. */
   reason: Schema.Literals(["unknownModel", "busy", "tooLong", "noWorkers", "draining"]),
   message: Schema.String,
-  /** How long until it may be tried again, from the measured drain rate; 0 where that cannot help. */
+  /**
+   * How long until it may be tried again, from the measured drain rate; 0 where that cannot help.
+   */
   retryAfterMs: Schema.Number,
 }) {}
 
@@ -25,7 +28,9 @@ export class Enqueue extends Context.Service<
     readonly submit: (
       draft: RequestDraft,
     ) => Effect.Effect<RequestAccepted, EnqueueError | LogError>
-    /** Appends Cancelled and tells the workers; acknowledged once the entry is durable. Idempotent. */
+    /**
+     * Appends Cancelled and tells the workers; acknowledged once the entry is durable. Idempotent.
+     */
     readonly cancel: (requestId: string, by: string) => Effect.Effect<void, LogError>
     /**
      * A request ended: what it held of the admission's bounds is free. Whoever composes a gateway

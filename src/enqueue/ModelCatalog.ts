@@ -1,12 +1,12 @@
-// What models this gateway takes requests for, with their limits as config.json gives them, and whether
-// anyone runs them.
+// What models this gateway takes requests for, with their limits as config.json gives them, and
+// whether anyone runs them.
 import { readFile, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { Config } from "../config/Config.ts"
 import { Workers } from "./Workers.ts"
 
-export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
+class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
   reason: Schema.Literals(["damaged"]),
   message: Schema.String,
 }) {}
@@ -27,11 +27,11 @@ const ModelConfig = Schema.fromJsonString(
 const readModel = Effect.fn("ModelCatalog.read")(function* () {
   const config = yield* Config
   const path = join(config.model, "config.json")
-  const damaged = (cause: unknown) =>
-    new CatalogError({
-      reason: "damaged",
-      message: `${path}: ${String(cause instanceof Error ? cause.message : cause).replaceAll(/\s+/g, " ")}`,
-    })
+  const damaged = (cause: unknown) => {
+    const found = cause instanceof Error ? cause.message : String(cause)
+    const message = `${path}: ${found.replaceAll(/\s+/g, " ")}`
+    return new CatalogError({ reason: "damaged", message })
+  }
   const text = yield* Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: damaged })
   const { mtimeMs } = yield* Effect.tryPromise({ try: () => stat(path), catch: damaged })
   const parsed = yield* Schema.decodeUnknownEffect(ModelConfig)(text).pipe(Effect.mapError(damaged))
@@ -63,7 +63,8 @@ export class ModelCatalog extends Context.Service<
         const live = workers.live(now)
         if (live.some(({ state }) => state === "ready")) return null
         if (live.length === 0) return `No worker of ${served.name} is running.`
-        return `No worker of ${served.name} is ready yet: ${live.map(({ state }) => state).join(", ")}.`
+        const states = live.map(({ state }) => state).join(", ")
+        return `No worker of ${served.name} is ready yet: ${states}.`
       })
       return ModelCatalog.of({ served, ready })
     }),

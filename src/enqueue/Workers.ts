@@ -1,5 +1,5 @@
-// The workers of the model that this gateway serves, as their heartbeats tell: kept current from the
-// workers' log, read by placement, admission and /ready. A view, never an authority.
+// The workers of the model that this gateway serves, as their heartbeats tell: kept current from
+// the workers' log, read by placement, admission and /ready. A view, never an authority.
 import { Clock, Context, Effect, Layer } from "effect"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { Config } from "../config/Config.ts"

@@ -1,6 +1,6 @@
-// What this gateway promised and has not yet seen the end of, and whether one more request can be done
-// by its deadline: the tokens ahead of it against the rate at which they drain. While workers have free
-// slots nobody is refused; whatever the rate, what is outstanding is bounded.
+// What this gateway promised and has not yet seen the end of, and whether one more request can be
+// done by its deadline: the tokens ahead of it against the rate at which they drain. While workers
+// have free slots nobody is refused; whatever the rate, what is outstanding is bounded.
 import type { Tier, WorkerStatus } from "../../schemas/types.ts"
 import { DrainRate } from "./drainRate.ts"
 import { isSaturated } from "./workerStates.ts"

@@ -1,6 +1,6 @@
-// How fast promised tokens are worked off, measured in the unit in which they are promised: a request
-// that ends early gives back all that was reserved for it. A higher rate counts at once, a lower one
-// only while the workers were saturated: an idle worker is not a slow one.
+// How fast promised tokens are worked off, measured in the unit in which they are promised: a
+// request that ends early gives back all that was reserved for it. A higher rate counts at once, a
+// lower one only while the workers were saturated: an idle worker is not a slow one.
 
 const windowMs = 1_000
 /** In which a rate that fell is believed by half. */

@@ -15,7 +15,9 @@ import { affinityKey, choosePartition } from "./partition.ts"
 import { chooseVersion } from "./version.ts"
 import { Workers } from "./Workers.ts"
 
-/** Without any live worker for so long, requests are refused: before, one may just be restarting. */
+/**
+ * Without any live worker for so long, requests are refused: before, one may just be restarting.
+ */
 const workersMissedMsMax = 30_000
 
 const refuse = (reason: EnqueueError["reason"], message: string, retryAfterMs = 0) =>
@@ -90,7 +92,7 @@ const makeEnqueue = Effect.gen(function* () {
     const { timeoutMs, ...asked } = draft
     const request: RequestAccepted = {
       ...asked,
-      version: chooseVersion(served, draft.requestId),
+      version: chooseVersion(served),
       acceptedAt: now,
       deadline: now + (timeoutMs ?? limits.requestTimeoutMs),
     }

@@ -1,11 +1,13 @@
-// Which partition of its tier's topic a request goes to. Requests that share a prompt-cache key, or the
-// beginning of their prompt, go to one partition, so that one worker's prefix cache serves them; unless
-// its owner is not well or deep in work: then to the less loaded of two others.
+// Which partition of its tier's topic a request goes to. Requests that share a prompt-cache key, or
+// the beginning of their prompt, go to one partition, so that one worker's prefix cache serves
+// them; unless its owner is not well or deep in work: then to the less loaded of two others.
 import type { RequestAccepted, WorkerStatus } from "../../schemas/types.ts"
 import { hashText } from "../../streams/topics.ts"
 import { isWell } from "./workerStates.ts"
 
-/** Two KV blocks: shorter beginnings are shared by strangers, longer ones differ within a family. */
+/**
+ * Two KV blocks: shorter beginnings are shared by strangers, longer ones differ within a family.
+ */
 const prefixIds = 32
 /** Requests that wait at an owner, for each of its slots, before others are asked. */
 const waitingPerSlotMax = 1

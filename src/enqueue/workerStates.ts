@@ -1,5 +1,6 @@
-// The newest status of each worker of one model version, and what it says of a partition: who owns it
-// and whether that owner is well. Pure but for the records it is given; time comes as an argument.
+// The newest status of each worker of one model version, and what it says of a partition: who owns
+// it and whether that owner is well. Pure but for the records it is given; time comes as an
+// argument.
 import type { WorkerStatus } from "../../schemas/types.ts"
 
 /** Heartbeats come each second; a worker that was silent for so long counts as gone. */

@@ -1,6 +1,6 @@
 // One subscriber's way through one request: its own fold, the log offset up to which it has folded,
-// and what its client has seen. Whoever feeds it frames in offset order (the live tail, or a read of
-// history) can hand it to the other at any offset: it ignores what it has already folded.
+// and what its client has seen. Whoever feeds it frames in offset order (the live tail, or a read
+// of history) can hand it to the other at any offset: it ignores what it has already folded.
 import type { TokenEntry } from "../../schemas/types.ts"
 import {
   apply,
@@ -22,11 +22,13 @@ export interface FollowerOptions {
   readonly cursor: number
   readonly offset: number
   readonly choices: number
-  /** Retention may have removed the request's first entries: the first one seen must be a beginning. */
+  /**
+   * Retention may have removed the request's first entries: the first one seen must be a beginning.
+   */
   readonly mustBegin: boolean
   /**
-   * Called once, when the history was given, the subscriber is full, or it failed before either: then
-   * the error goes here and not to the subscriber. null where there is no history.
+   * Called once, when the history was given, the subscriber is full, or it failed before either:
+   * then the error goes here and not to the subscriber. null where there is no history.
    */
   readonly onSettled: ((error: RelayError | LogError | null) => void) | null
   readonly onOver: (follower: Follower) => void

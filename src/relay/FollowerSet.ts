@@ -34,9 +34,10 @@ export class FollowerSet {
   }
 
   /**
-   * Folds frames, which continue where the last ones ended, into whoever follows their requests; then
-   * gives each its events. Those who got enough leave the set; `next` is the offset after the frames.
-   * A damaged frame says nothing to anybody: who misses a part by it is told by its own gap.
+   * Folds frames, which continue where the last ones ended, into whoever follows their requests;
+   * then gives each its events. Those who got enough leave the set; `next` is the offset after the
+   * frames. A damaged frame says nothing to anybody: who misses a part by it is told by its own
+   * gap.
    */
   feed(frames: ReadonlyArray<ReadRecord<TokenFrame>>, next: number): void {
     if (this.#size === 0) return

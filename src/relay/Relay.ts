@@ -1,6 +1,6 @@
-// Tails the token log once a process and gives each subscriber its request's events, from any cursor.
-// A subscriber sees a prefix of the fold: nothing lost, repeated or reordered. A slow one is paused and
-// later reads the log from where it stood; it holds back nobody else.
+// Tails the token log once a process and gives each subscriber its request's events, from any
+// cursor. A subscriber sees a prefix of the fold: nothing lost, repeated or reordered. A slow one
+// is paused and later reads the log from where it stood; it holds back nobody else.
 import { Context, type Effect, Schema } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../streams/fold/requestState.ts"
@@ -49,9 +49,9 @@ export class Relay extends Context.Service<
   Relay,
   {
     /**
-     * For the gateway that is about to append the request: live from the log's end, no history read.
-     * Call before the append; the subscription stays silent until events arrive. Over the bound on
-     * subscribers `onError` is called before this returns.
+     * For the gateway that is about to append the request: live from the log's end, no history
+     * read. Call before the append; the subscription stays silent until events arrive. Over the
+     * bound on subscribers `onError` is called before this returns.
      */
     readonly subscribeNew: (requestId: string, subscriber: Subscriber) => Subscription
     /**
@@ -69,12 +69,18 @@ export class Relay extends Context.Service<
      * perhaps twice: for whoever keeps count of what is outstanding.
      */
     readonly onEnded: (listener: (requestId: string) => void) => void
-    /** Fails when the token log cannot be followed any more: nobody gets a token, the process should end. */
+    /**
+     * Fails when the token log cannot be followed any more: nobody gets a token, the process should
+     * end.
+     */
     readonly lost: Effect.Effect<never, LogError>
     /** The request record, from memory or from the request log. */
     readonly find: (requestId: string) => Effect.Effect<RequestAccepted, RelayError | LogError>
     readonly view: (requestId: string) => Effect.Effect<RequestView, RelayError | LogError>
-    /** Tells the relay of a request accepted here, so that find needs no log read while it is recent. */
+    /**
+     * Tells the relay of a request accepted here, so that find needs no log read while it is
+     * recent.
+     */
     readonly remember: (request: RequestAccepted) => void
   }
 >()("sluice/relay/Relay") {}

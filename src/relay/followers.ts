@@ -47,6 +47,6 @@ export class Followers {
 
   lose(error: LogError): void {
     this.#lost = error
-    for (const follower of [...this.#open]) follower.fail(error)
+    for (const follower of this.#open) follower.fail(error)
   }
 }

@@ -7,7 +7,9 @@ import type { TokenLog } from "../../streams/TokenLog.ts"
 
 export interface HistoryStart {
   readonly offset: number
-  /** Something as young as the request was removed: the history counts only if it has its beginning. */
+  /**
+   * Something as young as the request was removed: the history counts only if it has its beginning.
+   */
   readonly mayLackBeginning: boolean
 }
 

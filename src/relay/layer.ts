@@ -1,5 +1,5 @@
-// The Relay over the token and request logs: one tail a process, one reader of history a partition. A
-// token costs no fiber: the tail's callback folds and delivers in plain code.
+// The Relay over the token and request logs: one tail a process, one reader of history a partition.
+// A token costs no fiber: the tail's callback folds and delivers in plain code.
 import { Deferred, Effect, Layer } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
@@ -19,7 +19,9 @@ import { viewOf } from "./requestView.ts"
 export interface RelayBounds {
   /** Of one process, paused ones too. */
   readonly subscribersMax: number
-  /** Of history, in one read: what a pass holds in memory, and for how long it holds the event loop. */
+  /**
+   * Of history, in one read: what a pass holds in memory, and for how long it holds the event loop.
+   */
   readonly readBytes: number
 }
 
@@ -104,7 +106,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
 
-  yield* Effect.forEach(partitions, ({ catchUp }) => Effect.forkScoped(catchUp.run))
+  yield* Effect.forEach(partitions, ({ catchUp }) => Effect.forkScoped(catchUp.run()))
   yield* tokenLog.tail({
     from: new Map(partitions.map(({ offset }, index) => [index, offset])),
     onFrames: (index, frames) => {

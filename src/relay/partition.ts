@@ -1,8 +1,9 @@
-// One token partition as this process follows it: the live tail's position, who follows it live, and
-// who still reads its history. Followers move between the two at offsets, so nothing is lost or doubled.
+// One token partition as this process follows it: the live tail's position, who follows it live,
+// and who still reads its history. Followers move between the two at offsets, so nothing is lost or
+// doubled.
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { ReadRecord } from "../../streams/readRecord.ts"
-import { type CatchUp, type CatchUpOptions, makeCatchUp, nextOffset } from "./catchUp.ts"
+import { CatchUp, type CatchUpOptions, nextOffset } from "./catchUp.ts"
 import type { Follower } from "./Follower.ts"
 import { FollowerSet } from "./FollowerSet.ts"
 
@@ -14,7 +15,7 @@ export class Partition {
 
   constructor(offset: number, read: CatchUpOptions["read"]) {
     this.#offset = offset
-    this.catchUp = makeCatchUp({ read, live: this.#live, liveOffset: () => this.#offset })
+    this.catchUp = new CatchUp({ read, live: this.#live, liveOffset: () => this.#offset })
   }
 
   get offset(): number {

@@ -1,5 +1,6 @@
 // Requests that this process saw lately, so that finding one costs no read of the request log.
-// Bounded by count and by the ids their prompts hold; the one that was asked for longest ago goes first.
+// Bounded by count and by the ids their prompts hold; the one that was asked for longest ago goes
+// first.
 import type { RequestAccepted } from "../../schemas/types.ts"
 
 export interface MemoryBounds {
@@ -7,7 +8,7 @@ export interface MemoryBounds {
   readonly promptIdsMax: number
 }
 
-export const memoryBounds: MemoryBounds = { requestsMax: 16_384, promptIdsMax: 8 * 1024 * 1024 }
+const memoryBounds: MemoryBounds = { requestsMax: 16_384, promptIdsMax: 8 * 1024 * 1024 }
 
 export interface RequestMemory {
   readonly get: (requestId: string) => RequestAccepted | null

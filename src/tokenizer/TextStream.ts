@@ -1,6 +1,6 @@
-// Ids to text, one token at a time, exactly equal in sum to the whole-text decode: incomplete UTF-8 is
-// held back, and so is text that may yet become a stop string. A pure state machine: an adopting worker
-// pushes the logged ids through a fresh one and is where the dead worker was.
+// Ids to text, one token at a time, exactly equal in sum to the whole-text decode: incomplete UTF-8
+// is held back, and so is text that may yet become a stop string. A pure state machine: an adopting
+// worker pushes the logged ids through a fresh one and is where the dead worker was.
 import { makeStopMatcher, type StopMatcher } from "./stopStrings.ts"
 import type { TokenizerModel } from "./Tokenizer.ts"
 import { decodeUtf8, unfinishedBytes } from "./utf8.ts"
@@ -105,6 +105,7 @@ class Stream implements TextStream {
     const all = joined(this.#carry, bytes)
     const certain = all.length - unfinishedBytes(all)
     this.#carry = all.slice(certain)
+    if (certain === 0) return ""
     return decodeUtf8(all.subarray(0, certain))
   }
 

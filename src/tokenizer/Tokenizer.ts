@@ -1,12 +1,12 @@
-// Text to ids and back for one model folder: tokenizer.json by @huggingface/tokenizers, chat template
-// by @huggingface/jinja, and our own exact incremental decode.
+// Text to ids and back for one model folder: tokenizer.json by @huggingface/tokenizers, chat
+// template by @huggingface/jinja, and our own exact incremental decode.
 import { Context, type Effect, Schema } from "effect"
 
 export class TokenizerError extends Schema.TaggedError<TokenizerError>()("TokenizerError", {
   /**
    * unsupported, damaged: the model folder's, found at start. tooLong: so many characters that no
-   * encoding of them can fit the model's context. notEncodable: this text broke the encoder. busy: too
-   * many long texts wait for the encoding thread; it may be tried again.
+   * encoding of them can fit the model's context. notEncodable: this text broke the encoder. busy:
+   * too many long texts wait for the encoding thread; it may be tried again.
    */
   reason: Schema.Literals([
     "unsupported",
@@ -50,7 +50,10 @@ export interface TokenizerModel {
   readonly bosId: number | null
   readonly eosIds: ReadonlyArray<number>
   readonly specialIds: ReadonlySet<number>
-  /** The bytes that each id stands for; special tokens have their text's bytes. Empty for unknown ids. */
+  /**
+   * The bytes that each id stands for; special tokens have their text's bytes. Empty for unknown
+   * ids.
+   */
   readonly tokenBytes: (id: number) => Uint8Array
   /** The token as OpenAI's logprobs show it: its text, or "bytes:\\x.." where it is no UTF-8. */
   readonly tokenText: (id: number) => string

@@ -1,6 +1,6 @@
-// Messages to prompt text by the folder's chat template, as transformers renders it: same variables,
-// trimmed blocks. A template that refuses the messages (raise_exception) or does not fit them is a
-// typed error with the template's own sentence.
+// Messages to prompt text by the folder's chat template, as transformers renders it: same
+// variables, trimmed blocks. A template that refuses the messages (raise_exception) or does not fit
+// them is a typed error with the template's own sentence.
 import { Template } from "@huggingface/jinja"
 import { Effect } from "effect"
 import { type ModelFolder, specialText } from "./modelFolder.ts"
@@ -27,11 +27,11 @@ const templatesOf = ({ templateFile, tokenizerConfig }: ModelFolder): Templates 
   return chat === undefined ? null : { chat, withTools: named.get("tool_use") ?? chat }
 }
 
-const failed = (cause: unknown) =>
-  new TokenizerError({
-    reason: "templateFailed",
-    message: `the chat template refused the messages: ${cause instanceof Error ? cause.message : String(cause)}`,
-  })
+const failed = (cause: unknown) => {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  const message = `the chat template refused the messages: ${why}`
+  return new TokenizerError({ reason: "templateFailed", message })
+}
 
 const compile = (source: string) => {
   let template: Template | null = null

@@ -42,8 +42,8 @@ const Decoder = Schema.Union([
 ])
 
 const supported =
-  "supported are ByteLevel, Metaspace, and sequences of Replace (of a string), ByteFallback, Fuse " +
-  "and Strip (of one leading space)"
+  "supported are ByteLevel, Metaspace, and sequences of Replace (of a string), ByteFallback, " +
+  "Fuse and Strip (of one leading space)"
 
 const refused = (found: string) =>
   new TokenizerError({

@@ -1,5 +1,6 @@
-// Text to ids by @huggingface/tokenizers: plain synchronous code, the same on the main thread and on
-// the encoding thread. Adds the special tokens that transformers would add for the folder's class.
+// Text to ids by @huggingface/tokenizers: plain synchronous code, the same on the main thread and
+// on the encoding thread. Adds the special tokens that transformers would add for the folder's
+// class.
 import { Tokenizer } from "@huggingface/tokenizers"
 
 export type Encode = (text: string, addSpecialTokens: boolean) => Uint32Array

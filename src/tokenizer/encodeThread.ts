@@ -1,6 +1,6 @@
-// The encoding thread's whole program: long texts in, ids out, so that they do not hold the event loop.
-// It reads the tokenizer's files itself, once; its parent has checked them before. A text that breaks
-// the library is answered with null and harms no other.
+// The encoding thread's whole program: long texts in, ids out, so that they do not hold the event
+// loop. It reads the tokenizer's files itself, once; its parent has checked them before. A text
+// that breaks the library is answered with null and harms no other.
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { parentPort, workerData } from "node:worker_threads"

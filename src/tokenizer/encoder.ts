@@ -1,6 +1,6 @@
 // Where a text is encoded: short ones here and now, long ones on a thread of their own, so that a
-// prompt of a megabyte does not stop every stream for half a second. The thread starts with the first
-// long text; what waits for it is bounded, and past the bound a text is refused as busy.
+// prompt of a megabyte does not stop every stream for half a second. The thread starts with the
+// first long text; what waits for it is bounded, and past the bound a text is refused as busy.
 import { Worker } from "node:worker_threads"
 import { Effect, type Scope } from "effect"
 import { type Encode, makeEncode, type Wrapping } from "./encode.ts"
@@ -61,8 +61,8 @@ const tooLong = (units: number, unitsMax: number) =>
   new TokenizerError({
     reason: "tooLong",
     message:
-      `The text has ${units} characters; no text over ${unitsMax} characters can fit this model's ` +
-      "context",
+      `The text has ${units} characters; no text over ${unitsMax} characters can fit this ` +
+      "model's context.",
   })
 
 const notEncodable = () =>
@@ -151,7 +151,7 @@ export const makeEncoder = Effect.fn("Tokenizer.makeEncoder")(function* (
   })
   const thread = yield* Effect.acquireRelease(
     Effect.sync(() => new EncodingThread({ folder: folder.path, wrapping }, limits)),
-    (thread) => Effect.promise(() => thread.close()),
+    (opened) => Effect.promise(() => opened.close()),
   )
   const unitsMax = textUnitsMax(folder)
   return (text, addSpecialTokens) => {

@@ -23,7 +23,7 @@ const generationDefaultsOf = ({ generationConfig }: ModelFolder): GenerationDefa
 })
 
 /** There is one decoder: a whole text is a stream that is pushed at once. */
-export const decodeWhole = (
+const decodeWhole = (
   model: TokenizerModel,
   ids: ReadonlyArray<number>,
   skipSpecialTokens: boolean,

@@ -1,7 +1,7 @@
-// Reads a model folder's text files: tokenizer.json, tokenizer_config.json, special_tokens_map.json,
-// generation_config.json, config.json and chat_template.jinja. Every one of them may be damaged or
-// hostile: what cannot be used is refused with the file's name and what was found in it. Weights are
-// the engine's.
+// Reads a model folder's text files: tokenizer.json, tokenizer_config.json,
+// special_tokens_map.json, generation_config.json, config.json and chat_template.jinja. Every one
+// of them may be damaged or hostile: what cannot be used is refused with the file's name and what
+// was found in it. Weights are the engine's.
 import { readFile, stat } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { Effect, Schema } from "effect"
@@ -55,7 +55,9 @@ const ModelConfig = Schema.Struct({
   max_position_embeddings: Amount,
 })
 
-/** Only what is read of tokenizer.json here; vocabulary and merges are checked by hand, for speed. */
+/**
+ * Only what is read of tokenizer.json here; vocabulary and merges are checked by hand, for speed.
+ */
 const TokenizerJson = Schema.Struct({
   added_tokens: Schema.Array(
     Schema.Struct({ id: Schema.Int, content: Schema.String, special: Schema.Boolean }),

@@ -1,6 +1,7 @@
-// Finds the first place where a text that arrives in pieces ends one of several stop strings, and how
-// much of the text's end may yet become one. The answer does not depend on how the text was cut.
-// One Knuth-Morris-Pratt automaton a stop string: linear in the text, whatever the strings are.
+// Finds the first place where a text that arrives in pieces ends one of several stop strings, and
+// how much of the text's end may yet become one. The answer does not depend on how the text was
+// cut. One Knuth-Morris-Pratt automaton a stop string: linear in the text, whatever the strings
+// are.
 
 interface Automaton {
   readonly stop: string

@@ -1,5 +1,6 @@
-// How long a text may be before no encoding of it can fit the model's context: known without encoding
-// it, so that a hostile megabyte costs nothing. Generous: whatever could fit is let through.
+// How long a text may be before no encoding of it can fit the model's context: known without
+// encoding it, so that a hostile megabyte costs nothing. Generous: whatever could fit is let
+// through.
 import type { ModelFolder } from "./modelFolder.ts"
 
 /** Normalizers may join characters: canonical composition makes at most one of four. */

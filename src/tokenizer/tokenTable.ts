@@ -24,7 +24,9 @@ const readVocabulary = Effect.fnUntraced(function* ({ tokenizer }: ModelFolder) 
   if (type !== "BPE") {
     return yield* new TokenizerError({
       reason: "unsupported",
-      message: `tokenizer.json: the model is ${type}; supported is BPE (byte-level or with byte fallback)`,
+      message:
+        `tokenizer.json: the model is ${type}; supported is BPE (byte-level or with byte ` +
+        "fallback)",
     })
   }
   if (typeof vocab !== "object" || vocab === null || Array.isArray(vocab)) {
@@ -76,7 +78,9 @@ const lookUp = (folder: ModelFolder, { ids }: Vocabulary, name: "bos_token" | "e
   return text === null ? null : (ids.get(text) ?? null)
 }
 
-/** generation_config.json says it best, config.json stands in for it; the tokenizer's own is added. */
+/**
+ * generation_config.json says it best, config.json stands in for it; the tokenizer's own is added.
+ */
 const eosIdsOf = (folder: ModelFolder, vocabulary: Vocabulary): ReadonlyArray<number> => {
   const listed = folder.generationConfig.eos_token_id ?? folder.modelConfig.eos_token_id
   const own = lookUp(folder, vocabulary, "eos_token")

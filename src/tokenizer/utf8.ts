@@ -8,7 +8,9 @@ export const decodeUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes)
 
 const isContinuation = (byte: number) => (byte & 0xc0) === 0x80
 
-/** Bytes of the character that a lead byte starts; 0 for a byte that starts none of several bytes. */
+/**
+ * Bytes of the character that a lead byte starts; 0 for a byte that starts none of several bytes.
+ */
 const characterBytes = (lead: number) =>
   lead < 0xc2 || lead > 0xf4 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4
 

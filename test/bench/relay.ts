@@ -1,6 +1,7 @@
-// What the relay costs a token: frames from a log in memory, decoded, folded and given to subscribers
-// that only count. Live with everybody subscribed, live with one request in ten subscribed, and many
-// clients that all come back for the whole history at once. CPU time of the whole process counts.
+// What the relay costs a token: frames from a log in memory, decoded, folded and given to
+// subscribers that only count. Live with everybody subscribed, live with one request in ten
+// subscribed, and many clients that all come back for the whole history at once. CPU time of the
+// whole process counts.
 import { Effect } from "effect"
 import type { TokenEntry } from "../../schemas/types.ts"
 import { Relay } from "../../src/relay/Relay.ts"
@@ -28,10 +29,16 @@ class Counter {
 
 const flush = (ids: ReadonlyArray<string>, position: number): Array<TokenEntry> =>
   ids.map((requestId) => ({
-    ...{ kind: "TokensGenerated", requestId, attempt: 1, choice: 0, position },
+    kind: "TokensGenerated",
+    requestId,
+    attempt: 1,
+    choice: 0,
+    position,
     ids: Array.from({ length: tokensAFlush }, (_, i) => 100 + i),
     texts: Array.from({ length: tokensAFlush }, () => " token"),
-    ...{ logprobs: null, finish: null, stopReason: null },
+    logprobs: null,
+    finish: null,
+    stopReason: null,
   }))
 
 const cpuSeconds = (since: NodeJS.CpuUsage) => {
@@ -39,7 +46,9 @@ const cpuSeconds = (since: NodeJS.CpuUsage) => {
   return (user + system) / 1e6
 }
 
-/** Appends one flush at a time, as fast as it is delivered; gives the CPU seconds of delivery only. */
+/**
+ * Appends one flush at a time, as fast as it is delivered; gives the CPU seconds of delivery only.
+ */
 const writeFlushes = Effect.fnUntraced(function* (ids: ReadonlyArray<string>, flushes: number) {
   const log = yield* TokenLog
   const parts = Array.from({ length: log.partitions }, (_, partition) =>

@@ -1,5 +1,6 @@
-// What turning one generated id into text costs: an ordinary token, the same with stop strings, and a
-// text whose every character is cut over tokens. Nanoseconds a token, the bundled model's vocabulary.
+// What turning one generated id into text costs: an ordinary token, the same with stop strings, and
+// a text whose every character is cut over tokens. Nanoseconds a token, the bundled model's
+// vocabulary.
 import { Effect } from "effect"
 import { makeTokenizer } from "../../src/tokenizer/layer.ts"
 import { makeTextStream, type TextStreamOptions } from "../../src/tokenizer/TextStream.ts"

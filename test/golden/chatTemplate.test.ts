@@ -1,5 +1,5 @@
-// Chat templates give what transformers gives: expected.json was made by chat/render.py with Python's
-// jinja2, from the same templates.
+// Chat templates give what transformers gives: expected.json was made by chat/render.py with
+// Python's jinja2, from the same templates.
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"

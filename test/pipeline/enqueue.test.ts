@@ -1,5 +1,5 @@
-// From a draft to a durable record: what is checked, where it goes, what is refused and why, and what a
-// cancel leaves in the logs.
+// From a draft to a durable record: what is checked, where it goes, what is refused and why, and
+// what a cancel leaves in the logs.
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import type { WorkerStatus } from "../../schemas/types.ts"
@@ -28,8 +28,10 @@ const layers = (partitions = 4) => {
     ),
   )
   const logs = Layer.mergeAll(
-    ...[TokenLog.layer, RequestLog.layer],
-    ...[CommandLog.layer, WorkerLog.layer],
+    TokenLog.layer,
+    RequestLog.layer,
+    CommandLog.layer,
+    WorkerLog.layer,
   ).pipe(Layer.provide(topics), Layer.provideMerge(layerMemory))
   const config = Config.layerTest({
     model: `${projectRoot}models/tales-11m`,
@@ -189,7 +191,10 @@ describe("the catalog", () => {
     Effect.gen(function* () {
       const config = Config.layerTest({ model: projectRoot })
       const workers = Layer.succeed(Workers, {
-        ...{ take: () => {}, live: () => [], owner: () => null, lastHeardAt: () => 0 },
+        take: () => {},
+        live: () => [],
+        owner: () => null,
+        lastHeardAt: () => 0,
       })
       const catalog = ModelCatalog.layer.pipe(Layer.provide([config, workers]))
       const error = yield* Effect.flip(Effect.scoped(Layer.build(catalog)))

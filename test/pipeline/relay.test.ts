@@ -1,5 +1,5 @@
-// The relay's promises besides transcripts: what is unknown, gone or ahead, bounds, damaged records, a
-// client that is full, and who is told when a request ends.
+// The relay's promises besides transcripts: what is unknown, gone or ahead, bounds, damaged
+// records, a client that is full, and who is told when a request ends.
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { TokenEntry } from "../../schemas/types.ts"
@@ -15,14 +15,29 @@ import { Client, relayLayers, tightBounds, topicOptions } from "../support/relay
 const now = Effect.clockWith((clock) => clock.currentTimeMillis)
 
 const claim = (requestId: string, attempt = 1): TokenEntry => ({
-  ...{ kind: "AttemptClaimed", requestId, attempt, worker: "w1" },
+  kind: "AttemptClaimed",
+  requestId,
+  attempt,
+  worker: "w1",
 })
 const tokens = (requestId: string, position: number, ids: ReadonlyArray<number>): TokenEntry => ({
-  ...{ kind: "TokensGenerated", requestId, attempt: 1, choice: 0, position, ids },
-  ...{ texts: ids.map(String), logprobs: null, finish: null, stopReason: null },
+  kind: "TokensGenerated",
+  requestId,
+  attempt: 1,
+  choice: 0,
+  position,
+  ids,
+  texts: ids.map(String),
+  logprobs: null,
+  finish: null,
+  stopReason: null,
 })
 const finished = (requestId: string): TokenEntry => ({
-  ...{ kind: "GenerationFinished", requestId, attempt: 1, promptTokens: 1, cachedTokens: 0 },
+  kind: "GenerationFinished",
+  requestId,
+  attempt: 1,
+  promptTokens: 1,
+  cachedTokens: 0,
 })
 
 const write = Effect.fnUntraced(function* (...entries: ReadonlyArray<TokenEntry>) {
@@ -160,12 +175,18 @@ describe("Relay", () => {
       expect(yield* relay.view(requestId)).toMatchObject({ state: "queued", events: 0 })
       yield* write(claim(requestId), tokens(requestId, 0, [1, 2]))
       expect(yield* relay.view(requestId)).toMatchObject({
-        ...{ state: "running", attempt: 1, events: 2, texts: ["12"], completionTokens: 2 },
+        state: "running",
+        attempt: 1,
+        events: 2,
+        texts: ["12"],
+        completionTokens: 2,
         terminal: null,
       })
       yield* write({ kind: "Expired", requestId, deadline: 1 })
       expect(yield* relay.view(requestId)).toMatchObject({
-        ...{ state: "expired", events: 3, terminal: { code: "deadline_exceeded" } },
+        state: "expired",
+        events: 3,
+        terminal: { code: "deadline_exceeded" },
       })
     }),
   )

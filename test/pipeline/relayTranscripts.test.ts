@@ -1,5 +1,6 @@
-// Invariants 3, 5 and 6 on the log in memory: whatever writers interleave, repeat or lose, and however
-// clients pause, leave and come back with their cursor, each transcript equals the fold of the log.
+// Invariants 3, 5 and 6 on the log in memory: whatever writers interleave, repeat or lose, and
+// however clients pause, leave and come back with their cursor, each transcript equals the fold of
+// the log.
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Relay } from "../../src/relay/Relay.ts"

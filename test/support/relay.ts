@@ -1,5 +1,5 @@
-// A relay over the log in memory, scripts of what writers may append, and a client that keeps what it
-// is given and checks that it follows on.
+// A relay over the log in memory, scripts of what writers may append, and a client that keeps what
+// it is given and checks that it follows on.
 import { Effect, Layer } from "effect"
 import type { TokenEntry } from "../../schemas/types.ts"
 import { Config } from "../../src/config/Config.ts"
@@ -100,8 +100,14 @@ export const randomEntries = (requestId: string, random: Random): Array<Written>
     const text = ids.map((id) => texts[id % texts.length] ?? "")
     const common = { logprobs: null, finish: null, stopReason: null }
     write(writer, {
-      ...{ kind: "TokensGenerated", requestId, attempt: of, choice, position, ids },
-      ...{ texts: text, ...common },
+      kind: "TokensGenerated",
+      requestId,
+      attempt: of,
+      choice,
+      position,
+      ids,
+      texts: text,
+      ...common,
     })
     return position + count
   }

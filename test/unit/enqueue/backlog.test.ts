@@ -1,5 +1,5 @@
-// Admission: nobody is refused while slots are free, a backlog that cannot meet the deadline is, what is
-// outstanding is bounded, and what ended is free again.
+// Admission: nobody is refused while slots are free, a backlog that cannot meet the deadline is,
+// what is outstanding is bounded, and what ended is free again.
 import { describe, expect, it } from "vitest"
 import { Backlog } from "../../../src/enqueue/backlog.ts"
 import { DrainRate } from "../../../src/enqueue/drainRate.ts"
@@ -38,7 +38,7 @@ describe("Backlog", () => {
     expect(backlog.refusal(asked, [next], 0)).toBeNull()
   })
 
-  it("refuses what saturated workers cannot do by the deadline, and says when to come again", () => {
+  it("refuses what saturated workers cannot do in time, and says when to come again", () => {
     const backlog = new Backlog(0)
     backlog.hold(holding("a", 9_000))
     const workers = [busy({ tokensPerSecond: 100 })]

@@ -1,5 +1,5 @@
-// Placement: what shares a beginning meets; an owner who is not well or deep in work is passed over for
-// the less loaded of two others, and nothing changes while nobody is known.
+// Placement: what shares a beginning meets; an owner who is not well or deep in work is passed over
+// for the less loaded of two others, and nothing changes while nobody is known.
 import { describe, expect, it } from "vitest"
 import type { WorkerStatus } from "../../../schemas/types.ts"
 import { affinityKey, choosePartition } from "../../../src/enqueue/partition.ts"

@@ -1,4 +1,5 @@
-// The memory of requests is bounded by count and by prompt ids; what was asked for last stays longest.
+// The memory of requests is bounded by count and by prompt ids; what was asked for last stays
+// longest.
 import { expect, it } from "vitest"
 import { makeRequestMemory } from "../../../src/relay/requestMemory.ts"
 import { acceptedRequest } from "../../support/enqueue.ts"
@@ -12,7 +13,9 @@ it("forgets the one that was asked for longest ago", () => {
   expect(memory.get("a")?.requestId).toBe("a")
   memory.put(request("c"))
   expect([memory.get("a"), memory.get("b"), memory.get("c")].map((r) => r?.requestId)).toEqual([
-    ...["a", undefined, "c"],
+    "a",
+    undefined,
+    "c",
   ])
 })
 

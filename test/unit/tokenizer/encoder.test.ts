@@ -37,7 +37,12 @@ describe("the encoding thread", () => {
         },
       )
       expect(many.map(({ _tag }) => _tag).toSorted()).toEqual([
-        ...["Failure", "Failure", "Success", "Success", "Success", "Success"],
+        "Failure",
+        "Failure",
+        "Success",
+        "Success",
+        "Success",
+        "Success",
       ])
       const long = yield* Effect.all([ask(tale.repeat(150)), ask(tale.repeat(150))], {
         concurrency: "unbounded",

@@ -1,4 +1,5 @@
-// Damaged, hostile and unsupported model folders: each is refused by the file's name with what was found.
+// Damaged, hostile and unsupported model folders: each is refused by the file's name with what was
+// found.
 import { mkdtempSync, rmSync, writeFileSync, mkdirSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

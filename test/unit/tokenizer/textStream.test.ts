@@ -1,4 +1,5 @@
-// Stop strings, hold-back, special tokens and leading spaces of a TextStream, against plain references.
+// Stop strings, hold-back, special tokens and leading spaces of a TextStream, against plain
+// references.
 import { describe, expect, it } from "vitest"
 import { makeTextStream, type TextStreamOptions } from "../../../src/tokenizer/TextStream.ts"
 import { byteModel, makeRandom } from "../../support/tokenizer.ts"
