@@ -1,5 +1,5 @@
 // When streams write: one timer a process for all of them, not one a stream. A stream that was
-// silent writes its next event at once; what follows within 15 ms goes out together, since a write
+// silent writes its next event at once; what follows within 20 ms goes out together, since a write
 // costs more than a token. Also the slow beat by which idle streams show that they live.
 import { Clock, Context, Effect, Layer } from "effect"
 import { Config } from "../../config/Config.ts"
@@ -16,7 +16,7 @@ export interface Beating {
 }
 
 export interface PacerShape {
-  /** Calls `flush` in 15 ms, and every 15 ms until it returns false. */
+  /** Calls `flush` in 20 ms, and every 20 ms until it returns false. */
   readonly pace: (paced: Paced) => void
   /** Calls `beat` twice in each heartbeat interval. */
   readonly join: (beating: Beating) => void
@@ -25,10 +25,10 @@ export interface PacerShape {
   readonly now: () => number
 }
 
-const slots = 3
+const slots = 4
 const slotMs = 5
 
-/** Streams are spread over three slots, so that a thousand of them do not write in one burst. */
+/** Streams are spread over four slots, so that a thousand of them do not write in one burst. */
 export class FlushWheel {
   readonly #slots: Array<Array<Paced>> = Array.from({ length: slots }, () => [])
   #current = 0
@@ -46,7 +46,7 @@ export class FlushWheel {
     this.#timer = null
   }
 
-  /** A slot comes round again after all others: 15 ms. What flushed stays in its slot. */
+  /** A slot comes round again after all others: 20 ms. What flushed stays in its slot. */
   #turn(): void {
     this.#current = (this.#current + 1) % slots
     const due = this.#slots[this.#current] ?? []

@@ -1,6 +1,7 @@
 // One WebSocket and the requests that run on it. Each request is a StreamAnswer of its own; they
 // share the socket's writer, so a full socket pauses all of them and none of anybody else.
 import type { Duplex } from "node:stream"
+import { Effect } from "effect"
 import type { WebSocket } from "ws"
 import { apiError, type ApiError, type ErrorBody, type Failure, toErrorBody } from "../errors.ts"
 import type { MakeOutlet, OutletHooks } from "./Outlet.ts"
@@ -22,7 +23,9 @@ export interface About {
   readonly requestId: string | null
 }
 
-interface Running {
+/** A request's place on the socket, under the client's name for it, until its last message. */
+export interface Place {
+  readonly clientId: ClientId
   readonly requestId: string
   /** null until the request is durable. */
   hooks: OutletHooks | null
@@ -31,7 +34,7 @@ interface Running {
 export class SocketSession {
   readonly #options: SocketSessionOptions
   readonly #writer: SocketWriter
-  readonly #running = new Map<ClientId, Running>()
+  readonly #running = new Map<ClientId, Place>()
   #closed = false
 
   constructor(options: SocketSessionOptions) {
@@ -51,23 +54,24 @@ export class SocketSession {
     this.#writer.alive()
   }
 
-  /** Takes the client's name for a request; null where it may run. */
-  reserve(clientId: ClientId, requestId: string): ApiError | null {
-    if (this.#running.has(clientId)) {
-      return clientId === null
-        ? apiError("tooManyRequests", "One request without an id runs here; give each its own id.")
-        : apiError("tooManyRequests", "A request with this id still runs here.", { param: "id" })
-    }
-    const { requestsMax } = this.#options
-    if (this.#running.size >= requestsMax) {
-      return apiError("tooManyRequests", `At most ${requestsMax} requests run on one socket.`)
-    }
-    this.#running.set(clientId, { requestId, hooks: null })
-    return null
+  /** Fails where the client's name is in use, or too many requests run. */
+  reserve(clientId: ClientId, requestId: string): Effect.Effect<Place, ApiError> {
+    return Effect.suspend(() => {
+      if (this.#running.has(clientId)) return Effect.fail(nameInUse(clientId))
+      const { requestsMax } = this.#options
+      if (this.#running.size >= requestsMax) {
+        const message = `At most ${requestsMax} requests run on one socket.`
+        return Effect.fail(apiError("tooManyRequests", message))
+      }
+      const place: Place = { clientId, requestId, hooks: null }
+      this.#running.set(clientId, place)
+      return Effect.succeed(place)
+    })
   }
 
-  release(clientId: ClientId): void {
-    this.#running.delete(clientId)
+  /** Idempotent: the name may be in use by a later request. */
+  release(place: Place): void {
+    if (this.#running.get(place.clientId) === place) this.#running.delete(place.clientId)
   }
 
   /** undefined: no such request runs here. */
@@ -76,10 +80,9 @@ export class SocketSession {
   }
 
   /** Where the frames of a reserved request go. */
-  outlet(clientId: ClientId): MakeOutlet {
-    return (hooks, requestId) => {
-      const running = this.#running.get(clientId)
-      if (running !== undefined) running.hooks = hooks
+  outlet(place: Place): MakeOutlet {
+    return (hooks) => {
+      place.hooks = hooks
       if (this.#closed) hooks.onGone()
       const writer = this.#writer
       return {
@@ -88,8 +91,15 @@ export class SocketSession {
         },
         put: (frame) => writer.put(frame.data),
         commit: () => writer.commit(),
-        end: () => writer.commit(),
-        fail: (body) => this.say({ clientId, requestId }, body),
+        end: () => {
+          // Before the client can have seen the last message: then it may use the name again.
+          this.release(place)
+          writer.commit()
+        },
+        fail: (body) => {
+          this.release(place)
+          this.say(place, body)
+        },
       }
     }
   }
@@ -120,3 +130,8 @@ export class SocketSession {
     this.#running.clear()
   }
 }
+
+const nameInUse = (clientId: ClientId): ApiError =>
+  clientId === null
+    ? apiError("tooManyRequests", "One request without an id runs here; give each its own id.")
+    : apiError("tooManyRequests", "A request with this id still runs here.", { param: "id" })

@@ -73,45 +73,47 @@ const startRequest = Effect.fnUntraced(function* (
   { clientId, body }: MessageOf<"request">,
 ) {
   const pacer = yield* Pacer
-  const requestId = newRequestId(pacer.now())
-  const refused = session.reserve(clientId, requestId)
-  if (refused !== null) return yield* refused
-  const drafted = gate.draft(body, requestId)
-  const draft = yield* Effect.tapError(drafted, () => Effect.sync(() => session.release(clientId)))
+  const startedAt = pacer.now()
+  const requestId = newRequestId(startedAt)
+  const place = yield* session.reserve(clientId, requestId)
+  const release = Effect.sync(() => session.release(place))
+  const draft = yield* Effect.tapError(gate.draft(body, requestId), () => release)
   if (session.closed) return
   const { model: facts } = yield* Tokenizer
   const meter = yield* meterOf(draft)
-  const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter })
+  const stream = new StreamAnswer({ makeOutlet: session.outlet(place), pacer, meter })
   const open = yield* Deferred.make<void, Failure>()
   const answered = attend(draft, stream, (request) => {
     // Only a client that names its requests expects a message that is not a delta.
-    const about = { clientId, requestId }
-    if (clientId !== null) session.say(about, { type: "accepted", cursor: 0 })
+    if (clientId !== null) session.say(place, { type: "accepted", cursor: 0 })
     stream.open({ request, projection: streamProjectionAs(request, facts, clientId), cursor: 0 })
     Deferred.doneUnsafe(open, Effect.void)
   })
   yield* answered.pipe(
     Effect.matchEffect({
       onFailure: (failure) => Deferred.fail(open, failure),
-      onSuccess: (end) => logEnd(draft, end),
+      onSuccess: (end) => logEnd(draft, startedAt, end),
     }),
-    Effect.ensuring(Effect.sync(() => session.release(clientId))),
+    Effect.ensuring(release),
     Effect.forkDetach,
   )
   yield* Deferred.await(open)
 })
 
-const logEnd = (draft: RequestDraft, end: AnswerEnd) =>
-  Effect.logInfo("request ended").pipe(
-    Effect.annotateLogs({
+/** The line that an HTTP request gets from the edge; a request on a socket passes no edge. */
+const logEnd = (draft: RequestDraft, startedAt: number, end: AnswerEnd) =>
+  Effect.gen(function* () {
+    const { now } = yield* Pacer
+    yield* Effect.annotateLogs(Effect.logInfo("request"), {
       requestId: draft.requestId,
-      tenant: draft.tenant,
-      model: draft.model,
-      dialect: draft.dialect,
+      route: "/v1/stream",
+      durationMs: now() - startedAt,
+      ...(draft.tenant === "" ? {} : { tenant: draft.tenant }),
+      promptTokens: draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0),
       outcome: end.outcome,
       completionTokens: end.completionTokens,
-    }),
-  )
+    })
+  })
 
 const cancelFromSocket = Effect.fnUntraced(function* (
   session: SocketSession,
@@ -133,22 +135,17 @@ const resumeRequest = Effect.fnUntraced(function* (
   { clientId, requestId, cursor }: MessageOf<"resume">,
 ) {
   const view = yield* viewFor(requestId, gate.tenant)
-  const refused = session.reserve(clientId, requestId)
-  if (refused !== null) return yield* refused
+  const place = yield* session.reserve(clientId, requestId)
+  const release = Effect.sync(() => session.release(place))
   // A client that has it all is told so by the last message once more.
   const from = isOver(view) && cursor === view.events ? cursor - 1 : cursor
   const { model: facts } = yield* Tokenizer
   const pacer = yield* Pacer
-  const stream = new StreamAnswer({ makeOutlet: session.outlet(clientId), pacer, meter: null })
+  const stream = new StreamAnswer({ makeOutlet: session.outlet(place), pacer, meter: null })
   const subscribed = (yield* Relay).subscribe(requestId, from, stream)
-  stream.attach(
-    yield* Effect.tapError(subscribed, () => Effect.sync(() => session.release(clientId))),
-  )
-  if (clientId !== null) session.say({ clientId, requestId }, { type: "resumed", cursor: from })
+  stream.attach(yield* Effect.tapError(subscribed, () => release))
+  if (clientId !== null) session.say(place, { type: "resumed", cursor: from })
   const projection = streamProjectionAs(view.request, facts, clientId)
-  yield* stream.ended.pipe(
-    Effect.ensuring(Effect.sync(() => session.release(clientId))),
-    Effect.forkDetach,
-  )
+  yield* stream.ended.pipe(Effect.ensuring(release), Effect.forkDetach)
   stream.open({ request: view.request, projection, cursor: from })
 })
