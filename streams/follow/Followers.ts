@@ -2,7 +2,8 @@
 // store says that there are new ones. Plain callbacks, no fiber. A follower that is far behind yields to
 // the event loop between batches, so that it holds up neither the others nor anything else.
 import { type LogError, type LogRecord, type TopicPartition } from "../Log.ts"
-import { partitionKey, type RecordSource } from "./RecordSource.ts"
+import { type RecordSource } from "./RecordSource.ts"
+import { partitionKey } from "../partitionKey.ts"
 
 export interface FollowerOptions {
   readonly partition: TopicPartition

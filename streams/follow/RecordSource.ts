@@ -1,6 +1,7 @@
 // What tails and consumers need of a store that lives in this process or its memory map: reads that do not
 // wait. The embedded and the memory log are such stores, Kafka is not.
 import { type Bounds, LogError, type LogRecord, type TopicPartition } from "../Log.ts"
+import { partitionKey } from "../partitionKey.ts"
 
 export interface RecordSource {
   /** The width of a topic; null where there is none. */
@@ -13,9 +14,6 @@ export interface RecordSource {
     bytesMax: number,
   ) => ReadonlyArray<LogRecord> | LogError
 }
-
-export const partitionKey = ({ topic, partition }: TopicPartition): string =>
-  `${topic}/${partition}`
 
 export const noSuchTopic = (topic: string) =>
   new LogError({ reason: "noSuchTopic", message: `There is no topic ${topic}.` })

@@ -3,7 +3,8 @@
 // owns what: it reads the state again whenever something may have changed.
 import { Effect } from "effect"
 import type { Follower, Followers } from "../follow/Followers.ts"
-import { partitionKey, type RecordSource } from "../follow/RecordSource.ts"
+import { type RecordSource } from "../follow/RecordSource.ts"
+import { partitionKey } from "../partitionKey.ts"
 import type {
   Commit,
   Consumer,

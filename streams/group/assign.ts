@@ -2,7 +2,7 @@
 // member gets its part in proportion to its slots, to a partition; what a member holds it keeps as far as
 // its part goes, so that as few partitions as possible move.
 import type { TopicPartition } from "../Log.ts"
-import { partitionKey } from "../follow/RecordSource.ts"
+import { partitionKey } from "../partitionKey.ts"
 
 export interface Claimant {
   readonly id: string

@@ -6,9 +6,9 @@ import {
   belowFirst,
   noSuchPartition,
   noSuchTopic,
-  partitionKey,
   type RecordSource,
 } from "../follow/RecordSource.ts"
+import { partitionKey } from "../partitionKey.ts"
 import { Followers } from "../follow/Followers.ts"
 import { tailTopic } from "../follow/tailTopic.ts"
 import { consumeGroup, type GroupTimes, groupTimes } from "../group/consumeGroup.ts"
@@ -16,6 +16,7 @@ import type { GroupMember } from "../group/GroupMember.ts"
 import type { GroupStore } from "../group/GroupStore.ts"
 import { changeGroup, emptyGroup, type GroupState } from "../group/groupState.ts"
 import { Log, LogError, type OnAppended, type TopicPartition, type TopicSpec } from "../Log.ts"
+import { LogFailure } from "../LogFailure.ts"
 import { topicToWrite } from "../topicToWrite.ts"
 import { MemoryPartition } from "./MemoryPartition.ts"
 
@@ -104,7 +105,7 @@ const createTopics = Effect.fn("Log.createTopics")(function* (
 ): Effect.fn.Return<void, LogError> {
   for (const spec of specs) {
     const written = topicToWrite(store.topics.get(spec.name) ?? null, spec)
-    if (written instanceof LogError) return yield* written
+    if (written instanceof LogFailure) return yield* new LogError(written)
     if (written !== null) store.create(written)
   }
 })
