@@ -139,8 +139,9 @@ export const eventsOf = (
 export const tokenEvents = (events: ReadonlyArray<RequestEvent>): ReadonlyArray<TokenEvent> =>
   events.filter((event) => event.kind === "token")
 
-/** Token i is shown as "<i>". */
+/** Token i is shown as "<i>"; 1 is a special one. */
 export const facts: ModelFacts = {
   tokenText: (id) => `<${id}>`,
   tokenBytes: (id) => Buffer.from(`<${id}>`),
+  specialIds: new Set([1]),
 }

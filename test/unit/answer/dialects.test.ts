@@ -98,9 +98,9 @@ describe("completions", () => {
       `1 ${text}{"index":0,"text":"P","logprobs":{"tokens":["<1>","<2>","<3>","<100>"],` +
         `"token_logprobs":[null,-0.5,-0.25,-1],` +
         `"top_logprobs":[null,${top(-0.5, "<2>")},${top(-0.25, "<3>")},${top(-1, "<100>")}],` +
-        `"text_offset":[0,3,6,9]},"finish_reason":null}]}`,
+        `"text_offset":[0,0,3,6]},"finish_reason":null}]}`,
       `2 ${text}{"index":0,"text":"ab","logprobs":{"tokens":["<101>"],"token_logprobs":[-2],` +
-        `"top_logprobs":[${top(-2, "<101>")}],"text_offset":[14]},` +
+        `"top_logprobs":[${top(-2, "<101>")}],"text_offset":[11]},` +
         `"finish_reason":"stop","stop_reason":null}]}`,
       `3 [DONE]`,
     ])
@@ -137,7 +137,7 @@ describe("completions", () => {
         [1, "P b", "stop", "42", [100], [1, 2, 3]],
       ],
     )
-    assert.deepStrictEqual(body.choices[0].logprobs.text_offset, [0, 3, 6, 9, 14])
+    assert.deepStrictEqual(body.choices[0].logprobs.text_offset, [0, 0, 3, 6, 11])
     assert.deepStrictEqual(body.usage.completion_tokens, 3)
   })
 })

@@ -10,7 +10,7 @@ import type {
 import type { TokenizerModel } from "../../../tokenizer/Tokenizer.ts"
 
 /** How a token is shown where logprobs were asked for. */
-export type ModelFacts = Pick<TokenizerModel, "tokenText" | "tokenBytes">
+export type ModelFacts = Pick<TokenizerModel, "tokenText" | "tokenBytes" | "specialIds">
 
 /**
  * `cursor` is the number of the event that it shows; `data` is JSON or [DONE], without line breaks.

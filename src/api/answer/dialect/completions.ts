@@ -45,13 +45,18 @@ const pushLogprobs = (
   const { request, facts } = from
   let offset = from.offset
   if (event.position === 0 && request.answer.echo) {
+    const echoed = echoOf(request, event.choice)
     const scores = event.promptLogprobs?.[promptOf(request, event.choice)]
     promptIds(request, event.choice).forEach((id, i) => {
       const logprob = i === 0 ? null : (scores?.[i - 1] ?? null)
-      offset = pushLegacy(into, facts, { id, logprob }, offset)
+      // A prompt given as text lacks the special tokens that encoding put before it.
+      const hidden = facts.specialIds.has(id) && !echoed.startsWith(facts.tokenText(id), offset)
+      offset = pushLegacy(into, facts, { id, logprob, hidden }, offset)
     })
   }
-  return pushLegacy(into, facts, event, offset)
+  const { id, logprob } = event
+  const hidden = request.sampling.skipSpecialTokens && facts.specialIds.has(id)
+  return pushLegacy(into, facts, { id, logprob, hidden }, offset)
 }
 
 export const completionsProjection: MakeProjection = (request, facts) => {

@@ -31,6 +31,13 @@ export const emptyLegacy = (): LegacyLogprobs => ({
   text_offset: [],
 })
 
+export interface LegacyToken {
+  readonly id: number
+  readonly logprob: TokenLogprob | null
+  /** A special token that the text leaves out. */
+  readonly hidden: boolean
+}
+
 /**
  * Appends one token that starts at `offset` and returns where the next one starts: offsets add up
  * the tokens' own texts, so they are known while the text itself is still held back. The first
@@ -39,7 +46,7 @@ export const emptyLegacy = (): LegacyLogprobs => ({
 export const pushLegacy = (
   into: LegacyLogprobs,
   facts: ModelFacts,
-  token: { readonly id: number; readonly logprob: TokenLogprob | null },
+  token: LegacyToken,
   offset: number,
 ): number => {
   const text = facts.tokenText(token.id)
@@ -47,7 +54,7 @@ export const pushLegacy = (
   into.text_offset.push(offset)
   into.token_logprobs.push(token.logprob === null ? null : finite(token.logprob.logprob))
   into.top_logprobs.push(token.logprob === null ? null : topByText(token.logprob, text, facts))
-  return offset + codePoints(text)
+  return token.hidden ? offset : offset + codePoints(text)
 }
 
 /** The most likely tokens and, always, the one that was drawn: up to k + 1 entries. */
