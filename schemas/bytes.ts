@@ -1,6 +1,6 @@
-// Avro's binary primitives over a byte buffer, for the codecs. The reader is total: bytes that end early,
-// counts that cannot fit and numbers out of range set `damaged` and yield zeros, and whoever reads asks
-// once at the end. It allocates nothing that the bytes it was given do not pay for.
+// Avro's binary primitives over a byte buffer, for the codecs. The reader is total: bytes that end
+// early, counts that cannot fit and numbers out of range set `damaged` and yield zeros, and whoever
+// reads asks once at the end. It allocates nothing that the bytes it was given do not pay for.
 
 const shortText = 48
 
@@ -40,7 +40,10 @@ export class ByteWriter {
     this.buffer[this.length++] = rest
   }
 
-  /** A whole number within +-2^53; doubling it could lose its last bit, so the first byte is made apart. */
+  /**
+   * A whole number within +-2^53; doubling it could lose its last bit, so the first byte is made
+   * apart.
+   */
   long(value: number): void {
     this.room(10)
     const positive = value < 0 ? -(value + 1) : value
@@ -182,8 +185,8 @@ export class ByteReader {
   }
 
   /**
-   * The number of items of an array's next block; 0 ends the array. Each item takes a byte at least, so
-   * that a count above the bytes left is damage and never an allocation.
+   * The number of items of an array's next block; 0 ends the array. Each item takes a byte at
+   * least, so that a count above the bytes left is damage and never an allocation.
    */
   block(): number {
     let count = this.long()

@@ -1,5 +1,5 @@
-// Tells whether bytes are a whole value of an Avro schema, without building it. avsc trusts counts and
-// lengths, and would loop or allocate as they say: nothing from outside reaches it unchecked.
+// Tells whether bytes are a whole value of an Avro schema, without building it. avsc trusts counts
+// and lengths, and would loop or allocate as they say: nothing from outside reaches it unchecked.
 import { Predicate } from "effect"
 import type { ByteReader } from "./bytes.ts"
 

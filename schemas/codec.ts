@@ -1,7 +1,7 @@
-// Records to bytes and back: Avro in the Confluent wire format, 0x00, the writer's schema id as int32 big
-// endian, the payload. Decoding is by the writer's id, whatever published version that is. Bytes from
-// outside give a CodecError, never a throw and never more memory than they paid for. Encoding what is no
-// value of its type is a programmer's error and throws.
+// Records to bytes and back: Avro in the Confluent wire format, 0x00, the writer's schema id as
+// int32 big endian, the payload. Decoding is by the writer's id, whatever published version that
+// is. Bytes from outside give a CodecError, never a throw and never more memory than they paid for.
+// Encoding what is no value of its type is a programmer's error and throws.
 import avro from "avsc"
 import { Result, Schema } from "effect"
 import { ByteReader, ByteWriter } from "./bytes.ts"
@@ -117,7 +117,7 @@ const makeTokenFrameCodec = (schemas: ReadonlyArray<PublishedSchema>): Codec<Tok
   }
 }
 
-export const makeCodecs = (schemas: ReadonlyArray<PublishedSchema>): Codecs => {
+const makeCodecs = (schemas: ReadonlyArray<PublishedSchema>): Codecs => {
   const deadLetter = makeCodec<DeadLetter>("DeadLetter", schemas)
   return {
     requestAccepted: makeCodec("RequestAccepted", schemas),

@@ -1,6 +1,7 @@
-// Writes schemas/types.ts and schemas/avro.ts from the .avsc files: `npm run schemas`. The output is a
-// pure function of the files, so a test can tell a stale one. Only the parts of Avro that Sluice's
-// schemas use are known; anything else stops the generator by name. Not on any path at run time.
+// Writes schemas/types.ts and schemas/avro.ts from the .avsc files: `npm run schemas`. The output
+// is a pure function of the files, so a test can tell a stale one. Only the parts of Avro that
+// Sluice's schemas use are known; anything else stops the generator by name. Not on any path at run
+// time.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
@@ -62,7 +63,9 @@ const docLines = (doc: string | undefined, indent: string): ReadonlyArray<string
   return [`${indent}/**`, ...lines, `${indent} */`]
 }
 
-/** What one schema file declares, in the order of its text: named types before those that use them. */
+/**
+ * What one schema file declares, in the order of its text: named types before those that use them.
+ */
 class Declarations {
   readonly lines: Array<string> = []
 
@@ -132,8 +135,8 @@ export const generateTypes = (): string => {
     declarations.write(schema, file)
   }
   const header = [
-    "// What travels in the logs, as TypeScript types. Generated from the .avsc files beside this by",
-    "// schemas/generate.ts (`npm run schemas`): edit those. Longs are whole numbers within +-2^53.",
+    "// What travels in the logs, as TypeScript types. Generated from the .avsc files beside this",
+    "// by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole numbers within 2^53.",
   ]
   return [...header, ...declarations.lines, ""].join("\n")
 }
@@ -145,14 +148,16 @@ const quotedColumns = 90
 const quotedLines = (json: string): ReadonlyArray<string> =>
   (json.match(new RegExp(`.{1,${quotedColumns}}`, "g")) ?? []).map((part) => `    '${part}',`)
 
-/** The text that avro.ts should have: the schemas as JSON, less their docs, readable without a file. */
+/**
+ * The text that avro.ts should have: the schemas as JSON, less their docs, readable without a file.
+ */
 export const generateAvro = (): string => {
   const schemas = schemaFiles().flatMap((file) => {
     const json = JSON.stringify(JSON.parse(readFileSync(folder + file, "utf8")), withoutDoc)
     return [`  ${file.replace(".avsc", "")}: [`, ...quotedLines(json), '  ].join(""),']
   })
   const header = [
-    "// The current Avro schemas as JSON text, so that nothing reads a file at run time. Generated from the",
+    "// The current Avro schemas as JSON text: nothing reads a file at run time. Generated from the",
     "// .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
     "export const avroText = {",
   ]

@@ -1,6 +1,6 @@
-// Every published version of every event schema, with the id that heads its records in the embedded log.
-// A version is never edited once published, nor its id given to another: add a line. A registry gives ids
-// of its own; `makeCodecs` takes them instead of these.
+// Every published version of every event schema, with the id that heads its records in the embedded
+// log. A version is never edited once published, nor its id given to another: add a line. A
+// registry gives ids of its own; `makeCodecs` takes them instead of these.
 import { avroText } from "./avro.ts"
 
 export type SchemaName = keyof typeof avroText

@@ -1,6 +1,6 @@
-// The hot path's codec: TokenFrame, version 1, written by hand because it runs for every token. Its bytes
-// are those of a general Avro codec (a property test compares them) and it promises nothing else. A
-// version 2 would bring its reader beside this one; this one stays, since old records do.
+// The hot path's codec: TokenFrame, version 1, written by hand because it runs for every token. Its
+// bytes are those of a general Avro codec (a property test compares them) and it promises nothing
+// else. A version 2 would bring its reader beside this one; this one stays, since old records do.
 import type { ByteReader, ByteWriter } from "./bytes.ts"
 import type {
   FinishReason,

@@ -1,6 +1,6 @@
-// The log of what workers should know at once: that a request was cancelled. It settles nothing (the
-// Cancelled entry in the token log does); a command that is lost or late only wastes steps. So readers
-// follow from the end and no group commits.
+// The log of what workers should know at once: that a request was cancelled. It settles nothing
+// (the Cancelled entry in the token log does); a command that is lost or late only wastes steps. So
+// readers follow from the end and no group commits.
 import { Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { RequestCancelled } from "../schemas/types.ts"

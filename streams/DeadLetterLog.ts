@@ -1,6 +1,6 @@
-// The log of requests that kept killing their workers, for operators: what it was, and why it was given
-// up. Written beside the DeadLettered entry that settles the request, at least once: a worker that dies
-// between the two makes its successor write the letter again.
+// The log of requests that kept killing their workers, for operators: what it was, and why it was
+// given up. Written beside the DeadLettered entry that settles the request, at least once: a worker
+// that dies between the two makes its successor write the letter again.
 import { Context, Effect, Layer } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { DeadLetter } from "../schemas/types.ts"

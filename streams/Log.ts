@@ -13,8 +13,8 @@ export interface TopicSpec {
   readonly name: string
   readonly partitions: number
   /**
-   * "delete": by age and bytes. "compact": of each key the newest record is kept, until it is older than
-   * retentionMs; offsets have gaps then, and a reader may miss what was replaced.
+   * "delete": by age and bytes. "compact": of each key the newest record is kept, until it is older
+   * than retentionMs; offsets have gaps then, and a reader may miss what was replaced.
    */
   readonly cleanup: "delete" | "compact"
   readonly retentionMs: number
@@ -62,12 +62,16 @@ export class LogError extends Schema.TaggedError<LogError>()("LogError", {
   message: Schema.String,
 }) {}
 
-/** Batches of one partition arrive in offset order, without gap (but of compaction) or repetition. */
+/**
+ * Batches of one partition arrive in offset order, without gap (but of compaction) or repetition.
+ */
 export type OnRecords = (partition: TopicPartition, records: ReadonlyArray<LogRecord>) => void
 
 export interface TailOptions {
   readonly topic: string
-  /** Where each partition starts: an offset, or "end". A start below `first` fails with outOfRange. */
+  /**
+   * Where each partition starts: an offset, or "end". A start below `first` fails with outOfRange.
+   */
   readonly from: ReadonlyMap<number, number> | "end"
   readonly onRecords: OnRecords
   /** Called once when the tail cannot go on. */
@@ -86,8 +90,8 @@ export interface ConsumerOptions {
 
 /**
  * The epoch counts assignments of this member. Records that arrived under an older epoch may since
- * belong to somebody else: their completions are dropped by `commit`. A partition that is kept over an
- * epoch change may deliver its uncommitted records again: the caller keeps an in-flight table.
+ * belong to somebody else: their completions are dropped by `commit`. A partition that is kept over
+ * an epoch change may deliver its uncommitted records again: the caller keeps an in-flight table.
  */
 export interface ConsumerHandler {
   /** The whole new assignment. Delivery starts at each partition's committed offset. */
@@ -126,15 +130,16 @@ export class Log extends Context.Service<
     readonly topics: Effect.Effect<ReadonlyArray<TopicSpec>, LogError>
     /**
      * Durable (fsync, or all in-sync replicas) when it succeeds; the offset is the first record's.
-     * Records of one call are contiguous. "unknownOutcome": they may or may not be there; read back.
+     * Records of one call are contiguous. "unknownOutcome": they may or may not be there; read
+     * back.
      */
     readonly append: (
       partition: TopicPartition,
       records: ReadonlyArray<AppendRecord>,
     ) => Effect.Effect<number, LogError>
     /**
-     * The same without a fiber, for the hot path. Appends of one process to one partition keep their
-     * call order; commits are grouped over all callers.
+     * The same without a fiber, for the hot path. Appends of one process to one partition keep
+     * their call order; commits are grouped over all callers.
      */
     readonly appendThen: (
       partition: TopicPartition,
@@ -142,8 +147,8 @@ export class Log extends Context.Service<
       done: OnAppended,
     ) => void
     /**
-     * A range read without a group: from `offset` on, at most `bytesMax` (at least one record if any
-     * is there), never a record below `offset`; empty at the end. Below `first`: outOfRange.
+     * A range read without a group: from `offset` on, at most `bytesMax` (at least one record if
+     * any is there), never a record below `offset`; empty at the end. Below `first`: outOfRange.
      */
     readonly read: (
       partition: TopicPartition,

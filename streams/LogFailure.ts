@@ -1,5 +1,5 @@
-// Why a log cannot do something, as plain data: for what is below the port, pure functions and the thread
-// that writes, which starts faster without Effect. At the port it becomes a LogError.
+// Why a log cannot do something, as plain data: for what is below the port, pure functions and the
+// thread that writes, which starts faster without Effect. At the port it becomes a LogError.
 import type { LogError } from "./Log.ts"
 
 export class LogFailure {

@@ -1,6 +1,7 @@
-// The log of accepted requests: one topic for each model version and tier. A request is acknowledged to
-// its client only after its append here is durable; a record is committed by the worker group only when
-// the request's terminal entry, and those of all earlier offsets of the partition, are durable.
+// The log of accepted requests: one topic for each model version and tier. A request is
+// acknowledged to its client only after its append here is durable; a record is committed by the
+// worker group only when the request's terminal entry, and those of all earlier offsets of the
+// partition, are durable.
 import { Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { RequestAccepted, Tier } from "../schemas/types.ts"
@@ -31,7 +32,9 @@ export interface RequestConsumerOptions {
 
 export interface RequestPlace {
   readonly partition: number
-  /** What the partition was chosen by: the prompt-cache key, or a hash of the prompt's beginning. */
+  /**
+   * What the partition was chosen by: the prompt-cache key, or a hash of the prompt's beginning.
+   */
   readonly key: string
 }
 
@@ -50,8 +53,9 @@ export class RequestLog extends Context.Service<
       place: RequestPlace,
     ) => Effect.Effect<number, LogError>
     /**
-     * Looks for a request in every request topic, from its id's time less a slack for clocks up to some
-     * time after it, and no further: "unknown" is not there, "gone" may have been before retention.
+     * Looks for a request in every request topic, from its id's time less a slack for clocks up to
+     * some time after it, and no further: "unknown" is not there, "gone" may have been before
+     * retention.
      */
     readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
     /** Joins the worker group of a model version, over its tiers, until the scope closes. */

@@ -1,10 +1,12 @@
-// The log of everything said about requests after their acceptance: frames of entries, each request's in
-// one partition. What is appended here and counts by the fold is what clients see, and nothing else is.
+// The log of everything said about requests after their acceptance: frames of entries, each
+// request's in one partition. What is appended here and counts by the fold is what clients see, and
+// nothing else is.
 //
 //     partition of a request = hash(requestId) % partitions       for as long as the topic lives
 //
-// Durability and order are the Log's: an append that is acknowledged is durable; frames of one process to
-// one partition keep their order; frames of several processes interleave in one order for all readers.
+// Durability and order are the Log's: an append that is acknowledged is durable; frames of one
+// process to one partition keep their order; frames of several processes interleave in one order
+// for all readers.
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { TokenEntry, TokenFrame } from "../schemas/types.ts"
@@ -23,8 +25,8 @@ export interface TokenTail {
   readonly onError: (error: LogError) => void
 }
 
-/** Clocks of processes that write ids and of the log may differ by so much. */
-const clockSlackMs = 60_000
+/** Clocks of processes that write ids and of the log may differ by so much. All of it is read again. */
+const clockSlackMs = 2000
 
 export class TokenLog extends Context.Service<
   TokenLog,
@@ -38,8 +40,8 @@ export class TokenLog extends Context.Service<
       entries: ReadonlyArray<TokenEntry>,
     ) => Effect.Effect<number, LogError>
     /**
-     * The same without a fiber, for every flush. Encodes before it returns: the entries may be changed
-     * afterwards. `done` is called once, in append order within a partition.
+     * The same without a fiber, for every flush. Encodes before it returns: the entries may be
+     * changed afterwards. `done` is called once, in append order within a partition.
      */
     readonly appendThen: (
       partition: number,
@@ -55,8 +57,8 @@ export class TokenLog extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<ReadRecord<TokenFrame>>, LogError>
     readonly bounds: (partition: number) => Effect.Effect<Bounds, LogError>
     /**
-     * An offset at or below every entry of the request, by its id's time less a slack for clocks. Where
-     * retention has already passed that time it is the partition's first offset.
+     * An offset at or below every entry of the request, by its id's time less a slack for clocks.
+     * Where retention has already passed that time it is the partition's first offset.
      */
     readonly startOf: (requestId: string) => Effect.Effect<number, LogError>
     /** Follows all partitions until the scope closes. */

@@ -1,6 +1,6 @@
-// The log of workers' heartbeats, compacted by worker id: who reads it from its first offset knows every
-// worker's newest state, and goes on knowing it. It decides nothing: placement and admission look at it,
-// ownership is the consumer group's.
+// The log of workers' heartbeats, compacted by worker id: who reads it from its first offset knows
+// every worker's newest state, and goes on knowing it. It decides nothing: placement and admission
+// look at it, ownership is the consumer group's.
 import { Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { WorkerStatus } from "../schemas/types.ts"

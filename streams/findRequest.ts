@@ -1,5 +1,6 @@
-// Finds a request record by its id alone: the id's time says where in each partition to start, and how far
-// to look. Bounded by the time window, not by the log's length; the likely window is searched first.
+// Finds a request record by its id alone: the id's time says where in each partition to start, and
+// how far to look. Bounded by the time window, not by the log's length; the likely window is
+// searched first.
 import { Effect } from "effect"
 import { CodecError, codecs } from "../schemas/codec.ts"
 import type { RequestAccepted } from "../schemas/types.ts"
@@ -31,7 +32,9 @@ const matching = (record: LogRecord, requestId: string): RequestAccepted | null 
   return request instanceof CodecError || request.requestId !== requestId ? null : request
 }
 
-/** Reads one partition from the window's beginning until the request, the window's end or the log's. */
+/**
+ * Reads one partition from the window's beginning until the request, the window's end or the log's.
+ */
 const findIn = Effect.fnUntraced(function* (
   log: Log["Service"],
   partition: TopicPartition,

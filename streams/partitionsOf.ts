@@ -1,5 +1,5 @@
-// The width that a topic really has. It may be wider than the configuration now says, and hashes must go
-// by what is there.
+// The width that a topic really has. It may be wider than the configuration now says, and hashes
+// must go by what is there.
 import { Effect } from "effect"
 import { Log, LogError } from "./Log.ts"
 

@@ -1,5 +1,5 @@
-// A record as its type, or the reason why it is none. Damage is a value in its place among the others:
-// a typed log skips nothing in silence, and whoever reads decides.
+// A record as its type, or the reason why it is none. Damage is a value in its place among the
+// others: a typed log skips nothing in silence, and whoever reads decides.
 import { CodecError, type Codec } from "../schemas/codec.ts"
 import type { LogRecord } from "./Log.ts"
 

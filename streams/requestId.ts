@@ -1,5 +1,6 @@
-// Request ids sort by time: "req-" and the 32 hex digits of a UUIDv7 (RFC 9562, section 5.7). The id
-// alone tells the token partition (by hash) and where in the log to start reading (its timestamp).
+// Request ids sort by time: "req-" and the 32 hex digits of a UUIDv7 (RFC 9562, section 5.7). The
+// id alone tells the token partition (by hash) and where in the log to start reading (its
+// timestamp).
 import { randomBytes } from "node:crypto"
 
 const pattern = /^req-[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/

@@ -1,5 +1,6 @@
-// What asking for a topic does to the one there is: a missing one is made, a wider one stays as wide, a
-// narrower one is refused (hashes to partitions would break), and retention follows who asked last.
+// What asking for a topic does to the one there is: a missing one is made, a wider one stays as
+// wide, a narrower one is refused (hashes to partitions would break), and retention follows who
+// asked last.
 import type { TopicSpec } from "./Log.ts"
 import { LogFailure } from "./LogFailure.ts"
 

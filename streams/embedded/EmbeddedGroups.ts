@@ -1,5 +1,6 @@
-// The consumer groups of a data folder, as this process sees them: changes and commits go to the writer
-// thread, states are read from the map, and members of this process hear of changes made anywhere.
+// The consumer groups of a data folder, as this process sees them: changes and commits go to the
+// writer thread, states are read from the map, and members of this process hear of changes made
+// anywhere.
 import { Effect } from "effect"
 import type { GroupMember } from "../group/GroupMember.ts"
 import type { GroupStore } from "../group/GroupStore.ts"

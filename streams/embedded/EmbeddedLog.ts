@@ -1,6 +1,6 @@
-// The log on LMDB in a data folder: the contract of Log.ts for one machine, with as many processes on the
-// folder as there are. One thread writes, each commit durable before it is acknowledged or seen; this one
-// reads from the memory map. It decides nothing about requests.
+// The log on LMDB in a data folder: the contract of Log.ts for one machine, with as many processes
+// on the folder as there are. One thread writes, each commit durable before it is acknowledged or
+// seen; this one reads from the memory map. It decides nothing about requests.
 import { Clock, Effect, Layer, Schedule, type Scope } from "effect"
 import { Followers } from "../follow/Followers.ts"
 import { tailTopic } from "../follow/tailTopic.ts"

@@ -1,7 +1,8 @@
-// Wakes the readers of other processes on the same data folder: each process has a Unix socket under
-// wake/, connects to those it finds there, and writes a byte when something was committed. The byte says
-// "look", not what: where it cannot be written, one that was written before is still unread and will do. A
-// missed wake-up is made good by a slow look of one's own. Nothing here can fail the log.
+// Wakes the readers of other processes on the same data folder: each process has a Unix socket
+// under wake/, connects to those it finds there, and writes a byte when something was committed.
+// The byte says "look", not what: where it cannot be written, one that was written before is still
+// unread and will do. A missed wake-up is made good by a slow look of one's own. Nothing here can
+// fail the log.
 import { createHash } from "node:crypto"
 import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"

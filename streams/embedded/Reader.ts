@@ -1,5 +1,5 @@
-// Reads of the embedded log, straight from the memory map: they do not wait, and they see what is durable
-// at the moment of the call. What they return is a copy: LMDB may use the page again.
+// Reads of the embedded log, straight from the memory map: they do not wait, and they see what is
+// durable at the moment of the call. What they return is a copy: LMDB may use the page again.
 import {
   noSuchPartition,
   noSuchTopic,

@@ -1,6 +1,7 @@
-// The LMDB environment of a data folder: its tables, and whether the folder is one that this version may
-// open. Opened twice in a process: by the writer thread, the only one that writes, and by the thread that
-// reads. A folder of another format, a foreign or a cut file is refused before LMDB maps it.
+// The LMDB environment of a data folder: its tables, and whether the folder is one that this
+// version may open. Opened twice in a process: by the writer thread, the only one that writes, and
+// by the thread that reads. A folder of another format, a foreign or a cut file is refused before
+// LMDB maps it.
 import { mkdirSync } from "node:fs"
 import { type Database, open, type RootDatabase } from "lmdb"
 import { LogFailure } from "../LogFailure.ts"
@@ -15,7 +16,9 @@ export interface Store {
   readonly chunks: Table
   /** partitionStateKey -> PartitionState. */
   readonly partitions: Table
-  /** partitionStateKey and a record's key, of compacted topics -> the offset of its newest record. */
+  /**
+   * partitionStateKey and a record's key, of compacted topics -> the offset of its newest record.
+   */
   readonly latest: Table
   /** Topic name -> JSON of TopicRow. */
   readonly topics: Table
@@ -27,7 +30,9 @@ export interface Store {
   readonly meta: Table
 }
 
-/** LMDB grows its map when it must; that much room above the bound means that it hardly ever has to. */
+/**
+ * LMDB grows its map when it must; that much room above the bound means that it hardly ever has to.
+ */
 const mapRoom = 1.25
 
 const tablesMax = 16
@@ -75,7 +80,10 @@ const checkFormat = (store: Store, folder: string): LogFailure | null => {
   )
 }
 
-/** The environment's own keys are its tables' names: more of them than ours were put there by others. */
+/**
+ * The environment's own keys are its tables' names: more of them than ours were put there by
+ * others.
+ */
 const isEmpty = (store: Store): boolean => {
   for (const table of [store.chunks, store.topics, store.meta]) {
     if (table.getKeysCount({ limit: 1 }) > 0) return false

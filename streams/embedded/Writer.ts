@@ -1,6 +1,6 @@
-// The serving thread's side of the writer thread. Appends wait here while a commit is under way and go
-// with the next one, all callers' together: that is the group commit. Nothing is lost in silence: each
-// append and each call is answered once, also when the thread is gone.
+// The serving thread's side of the writer thread. Appends wait here while a commit is under way and
+// go with the next one, all callers' together: that is the group commit. Nothing is lost in
+// silence: each append and each call is answered once, also when the thread is gone.
 import type { Worker } from "node:worker_threads"
 import { Effect } from "effect"
 import { emptyGroup } from "../group/groupState.ts"
@@ -9,7 +9,9 @@ import { recordBytes, recordBytesMax } from "./format.ts"
 import { pack, type PackedAppend, type Packed } from "./pack.ts"
 import type { WriterCall, WriterReply } from "./writerCalls.ts"
 
-/** What may wait for a commit; an append beyond it fails. At 50 MB/s it is some seconds of writing. */
+/**
+ * What may wait for a commit; an append beyond it fails. At 50 MB/s it is some seconds of writing.
+ */
 const waitingBytesMax = 256 * 1024 * 1024
 /** What one commit takes; it bounds how long the next one waits. */
 const commitBytesAim = 8 * 1024 * 1024

@@ -1,6 +1,6 @@
-// Appends chunks within a write transaction: gives offsets and timestamps, keeps each partition's state
-// and the footprint of the whole, and drops what compaction replaces. Whether there is room is decided
-// before anything is written.
+// Appends chunks within a write transaction: gives offsets and timestamps, keeps each partition's
+// state and the footprint of the whole, and drops what compaction replaces. Whether there is room
+// is decided before anything is written.
 import { LogFailure } from "../LogFailure.ts"
 import {
   chunkKey,
@@ -30,7 +30,7 @@ export const latestKey = (id: PartitionId, key: string): Buffer =>
   Buffer.concat([partitionStateKey(id), Buffer.from(key)])
 
 /** Removes a chunk; returns its bytes, 0 where there was none. */
-export const removeChunk = (store: Store, id: PartitionId, offset: number): number => {
+const removeChunk = (store: Store, id: PartitionId, offset: number): number => {
   const key = chunkKey(id, offset)
   const bytes = store.chunks.get(key)?.length ?? 0
   if (bytes > 0) store.chunks.remove(key)

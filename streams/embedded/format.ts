@@ -1,13 +1,13 @@
-// The bytes of the embedded log: keys, chunks and partition states. Pure. A change here is a new format
-// number, and a folder of another number is refused.
+// The bytes of the embedded log: keys, chunks and partition states. Pure. A change here is a new
+// format number, and a folder of another number is refused.
 //
 // A chunk holds records of one partition that were committed together, with consecutive offsets:
 //
 //     | crc32 u32 | count u32 | timestamp f64 | record 0 | record 1 | ...        little endian
 //     record: | key bytes + 1, or 0 for no key u32 | value bytes u32 | key, UTF-8 | value |
 //
-// Its key is | topic id u32 | partition u32 | offset of record 0 u64 |, big endian, so that a partition's
-// chunks lie in offset order. The checksum covers all that follows it.
+// Its key is | topic id u32 | partition u32 | offset of record 0 u64 |, big endian, so that a
+// partition's chunks lie in offset order. The checksum covers all that follows it.
 import { crc32 } from "node:zlib"
 import type { AppendRecord, LogRecord } from "../Log.ts"
 import { LogFailure } from "../LogFailure.ts"
@@ -17,7 +17,9 @@ export const logFormat = "sluice-log 1"
 export const chunkHeaderBytes = 16
 const recordHeaderBytes = 8
 
-/** A chunk is ended by the record that reaches it, so that a reader can stop near its byte bound. */
+/**
+ * A chunk is ended by the record that reaches it, so that a reader can stop near its byte bound.
+ */
 export const chunkBytesAim = 64 * 1024
 
 /** A record above it is refused; it bounds what one chunk can be. */
@@ -108,7 +110,9 @@ export const readChunk = (chunk: Buffer, base: number): ReadonlyArray<LogRecord>
   return records
 }
 
-/** What is kept of each partition, changed with every append and deletion in the same transaction. */
+/**
+ * What is kept of each partition, changed with every append and deletion in the same transaction.
+ */
 export interface PartitionState {
   readonly first: number
   readonly next: number
@@ -118,7 +122,7 @@ export interface PartitionState {
   readonly timestamp: number
 }
 
-export const emptyPartition: PartitionState = { first: 0, next: 0, bytes: 0, timestamp: 0 }
+const emptyPartition: PartitionState = { first: 0, next: 0, bytes: 0, timestamp: 0 }
 
 export const writePartitionState = (state: PartitionState): Buffer => {
   const bytes = Buffer.allocUnsafe(32)
@@ -140,7 +144,10 @@ export const readPartitionState = (bytes: Buffer | undefined): PartitionState =>
       }
 
 const pageBytes = 4096
-/** Values above it get pages of their own in LMDB; others share a page, which is filled by two thirds. */
+/**
+ * Values above it get pages of their own in LMDB; others share a page, which is filled by two
+ * thirds.
+ */
 const sharedPageBytesMax = 2000
 
 /** What a chunk takes of the map, near enough to bound the whole. */

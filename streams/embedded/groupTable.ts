@@ -1,5 +1,5 @@
-// Consumer groups of a data folder: their states and what they have committed. Changes are made within a
-// write transaction, so that they have one order over all processes.
+// Consumer groups of a data folder: their states and what they have committed. Changes are made
+// within a write transaction, so that they have one order over all processes.
 import { partitionKey } from "../partitionKey.ts"
 import type { Fence } from "../group/GroupStore.ts"
 import { changeGroup, emptyGroup, type GroupChange, type GroupState } from "../group/groupState.ts"

@@ -1,5 +1,6 @@
-// Looks at LMDB's data file before it is mapped: a file that is none, or that was cut, would not fail when
-// it is read but end the process by a signal. Knows LMDB's meta pages and nothing else of the file.
+// Looks at LMDB's data file before it is mapped: a file that is none, or that was cut, would not
+// fail when it is read but end the process by a signal. Knows LMDB's meta pages and nothing else of
+// the file.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 import { join } from "node:path"
 import { LogFailure } from "../LogFailure.ts"
@@ -7,7 +8,9 @@ import { LogFailure } from "../LogFailure.ts"
 const metaBytes = 192
 const magicAt = 24
 const magic = 0xbeefc0de
-/** From the magic number on: u32 magic, u32 version, u64 address, u64 map size, the two root tables. */
+/**
+ * From the magic number on: u32 magic, u32 version, u64 address, u64 map size, the two root tables.
+ */
 const tableBytes = 48
 const tablesAt = magicAt + 24
 const lastPageAt = tablesAt + 2 * tableBytes

@@ -1,4 +1,5 @@
-// Starts the writer thread on a data folder and waits until it has opened it, or says why it cannot.
+// Starts the writer thread on a data folder and waits until it has opened it, or says why it
+// cannot.
 import { Worker } from "node:worker_threads"
 import { Effect } from "effect"
 import { LogError } from "../Log.ts"

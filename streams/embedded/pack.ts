@@ -1,5 +1,5 @@
-// Packs appends that will be committed together into one buffer of chunks, by partition, each partition's
-// in the order of their calls. Pure.
+// Packs appends that will be committed together into one buffer of chunks, by partition, each
+// partition's in the order of their calls. Pure.
 import type { AppendRecord } from "../Log.ts"
 import {
   chunkBytesAim,
@@ -53,7 +53,9 @@ const roomFor = (appends: ReadonlyArray<PackedAppend>): number => {
 
 type Cut = ChunkGroup["chunks"][number]
 
-/** Writes a partition's records from `start` on; the last cut ends where the next partition begins. */
+/**
+ * Writes a partition's records from `start` on; the last cut ends where the next partition begins.
+ */
 const packGroup = (buffer: Buffer, start: number, appends: ReadonlyArray<PackedAppend>) => {
   const cuts: Array<Cut> = []
   let chunkStart = start

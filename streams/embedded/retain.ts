@@ -1,5 +1,5 @@
-// Deletes what topics keep no longer, oldest first, within a write transaction and so much at a time that
-// appends never wait long for it. Only this moves a partition's `first`.
+// Deletes what topics keep no longer, oldest first, within a write transaction and so much at a
+// time that appends never wait long for it. Only this moves a partition's `first`.
 import { LogFailure } from "../LogFailure.ts"
 import {
   chunkKey,
@@ -18,11 +18,14 @@ import type { Store } from "./Store.ts"
 import { readTopics, type TopicRow } from "./topicTable.ts"
 
 /** Chunks deleted in one transaction: some ms. */
-export const deletionsMax = 256
+const deletionsMax = 256
 
-interface Budget {
+interface Round {
+  readonly now: number
+  /** Chunks that it may still delete. */
   deletions: number
-  footprint: number
+  /** What it has freed. */
+  freed: number
 }
 
 interface StoredChunk {
@@ -65,24 +68,18 @@ const isPast = (
   chunk.timestamp < now - spec.retentionMs ||
   (state.bytes > spec.retentionBytes && chunk.end < state.next)
 
-const retainPartition = (
-  store: Store,
-  topic: TopicRow,
-  partition: number,
-  now: number,
-  budget: Budget,
-): void => {
+const retainPartition = (store: Store, topic: TopicRow, partition: number, round: Round): void => {
   const id = { topicId: topic.id, partition }
   const stateKey = partitionStateKey(id)
   const before = readPartitionState(store.partitions.get(stateKey))
   let state = before
-  while (budget.deletions > 0) {
+  while (round.deletions > 0) {
     const oldest = oldestChunk(store, id, state.first)
-    if (oldest === null || !isPast(topic, state, oldest, now)) break
+    if (oldest === null || !isPast(topic, state, oldest, round.now)) break
     if (topic.spec.cleanup === "compact") forgetLatest(store, id, oldest)
     store.chunks.remove(chunkKey(id, oldest.offset))
-    budget.deletions--
-    budget.footprint += footprint(oldest.bytes.length)
+    round.deletions--
+    round.freed += footprint(oldest.bytes.length)
     state = { ...state, first: oldest.end, bytes: state.bytes - oldest.bytes.length }
   }
   if (state !== before) store.partitions.put(stateKey, writePartitionState(state))
@@ -90,13 +87,13 @@ const retainPartition = (
 
 /** True where there may be more to delete. */
 export const retain = (store: Store, now: number): boolean => {
-  const budget: Budget = { deletions: deletionsMax, footprint: 0 }
+  const round: Round = { now, deletions: deletionsMax, freed: 0 }
   for (const topic of readTopics(store)) {
     for (let partition = 0; partition < topic.spec.partitions; partition++) {
-      if (budget.deletions === 0) break
-      retainPartition(store, topic, partition, now, budget)
+      if (round.deletions === 0) break
+      retainPartition(store, topic, partition, round)
     }
   }
-  if (budget.footprint > 0) writeFootprint(store, readFootprint(store) - budget.footprint)
-  return budget.deletions === 0
+  if (round.freed > 0) writeFootprint(store, readFootprint(store) - round.freed)
+  return round.deletions === 0
 }

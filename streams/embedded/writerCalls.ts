@@ -1,5 +1,5 @@
-// What the thread that reads asks of the thread that writes, and the answers: plain data made for the
-// crossing. One call is one transaction; calls are done in the order in which they are sent.
+// What the thread that reads asks of the thread that writes, and the answers: plain data made for
+// the crossing. One call is one transaction; calls are done in the order in which they are sent.
 import type { Fence } from "../group/GroupStore.ts"
 import type { GroupChange, GroupState } from "../group/groupState.ts"
 import type { Commit, TopicSpec } from "../Log.ts"
@@ -10,7 +10,9 @@ export interface WriterData {
   readonly mapBytes: number
 }
 
-/** Records of one partition that follow one another, cut into chunks with room for their headers. */
+/**
+ * Records of one partition that follow one another, cut into chunks with room for their headers.
+ */
 export interface ChunkGroup {
   readonly topicId: number
   readonly partition: number
@@ -18,7 +20,9 @@ export interface ChunkGroup {
     readonly start: number
     readonly end: number
     readonly count: number
-    /** The record's key where the topic is compacted (a chunk then has one record); null elsewhere. */
+    /**
+     * The record's key where the topic is compacted (a chunk then has one record); null elsewhere.
+     */
     readonly key: string | null
   }>
 }

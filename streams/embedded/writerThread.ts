@@ -1,6 +1,6 @@
-// The thread that writes: each call is one durable transaction, so that an fsync never holds up the thread
-// that serves. It keeps nothing between calls: what it knows is in the store, where other processes'
-// writers change it too.
+// The thread that writes: each call is one durable transaction, so that an fsync never holds up the
+// thread that serves. It keeps nothing between calls: what it knows is in the store, where other
+// processes' writers change it too.
 import { parentPort, workerData } from "node:worker_threads"
 import { emptyGroup } from "../group/groupState.ts"
 import { LogFailure } from "../LogFailure.ts"

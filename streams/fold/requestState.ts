@@ -1,6 +1,6 @@
 // The fold of a request's entries, in log order, is the truth: the same on every relay, replay and
-// worker. Pure: no clock, no randomness, no input but the entries, so that equal logs give equal events.
-// What does not count leaves no trace; nothing here fails, whatever the entries say.
+// worker. Pure: no clock, no randomness, no input but the entries, so that equal logs give equal
+// events. What does not count leaves no trace; nothing here fails, whatever the entries say.
 import type {
   FinishReason,
   TokenEntry,
@@ -8,7 +8,9 @@ import type {
   TokensGenerated,
 } from "../../schemas/types.ts"
 
-/** A token that counts. `number` runs from 1 over the whole request; a cursor is a number delivered. */
+/**
+ * A token that counts. `number` runs from 1 over the whole request; a cursor is a number delivered.
+ */
 export interface TokenEvent {
   readonly kind: "token"
   readonly number: number
@@ -68,7 +70,9 @@ export interface RequestState {
   terminal: TerminalEvent | null
 }
 
-/** Choices and prompts of a request at or above it are void, so that no entry can ask for memory. */
+/**
+ * Choices and prompts of a request at or above it are void, so that no entry can ask for memory.
+ */
 export const choicesMax = 65_536
 
 const none: ReadonlyArray<RequestEvent> = []
@@ -81,7 +85,10 @@ const emptyChoice = (): ChoiceState => ({
   stopReason: null,
 })
 
-/** `choices` are there from the start (a request's are prompts * n); others appear with their tokens. */
+/**
+ * `choices` are there from the start (a request's are prompts * n); others appear with their
+ * tokens.
+ */
 export const emptyState = (choices = 0): RequestState => ({
   attempt: 0,
   claimant: null,
@@ -170,8 +177,8 @@ const expired: Ending = {
 }
 
 /**
- * Takes the next entry of the request in log order and returns the events that it makes. `writer` is
- * the frame's. After a terminal event nothing counts.
+ * Takes the next entry of the request in log order and returns the events that it makes. `writer`
+ * is the frame's. After a terminal event nothing counts.
  */
 export const apply = (
   state: RequestState,

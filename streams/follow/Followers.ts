@@ -1,6 +1,7 @@
-// Delivers the records of partitions to whoever follows them: in offset order, each once, as soon as the
-// store says that there are new ones. Plain callbacks, no fiber. A follower that is far behind yields to
-// the event loop between batches, so that it holds up neither the others nor anything else.
+// Delivers the records of partitions to whoever follows them: in offset order, each once, as soon
+// as the store says that there are new ones. Plain callbacks, no fiber. A follower that is far
+// behind yields to the event loop between batches, so that it holds up neither the others nor
+// anything else.
 import { type LogError, type LogRecord, type TopicPartition } from "../Log.ts"
 import { type RecordSource } from "./RecordSource.ts"
 import { partitionKey } from "../partitionKey.ts"

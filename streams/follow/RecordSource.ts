@@ -1,5 +1,5 @@
-// What tails and consumers need of a store that lives in this process or its memory map: reads that do not
-// wait. The embedded and the memory log are such stores, Kafka is not.
+// What tails and consumers need of a store that lives in this process or its memory map: reads that
+// do not wait. The embedded and the memory log are such stores, Kafka is not.
 import { type Bounds, LogError, type LogRecord, type TopicPartition } from "../Log.ts"
 import { partitionKey } from "../partitionKey.ts"
 

@@ -1,6 +1,6 @@
-// One member of a consumer group: follows the partitions that the group's state gives it, each from its
-// committed offset, under an epoch that counts its assignments. It holds no opinion of its own about who
-// owns what: it reads the state again whenever something may have changed.
+// One member of a consumer group: follows the partitions that the group's state gives it, each from
+// its committed offset, under an epoch that counts its assignments. It holds no opinion of its own
+// about who owns what: it reads the state again whenever something may have changed.
 import { Effect } from "effect"
 import type { Follower, Followers } from "../follow/Followers.ts"
 import { type RecordSource } from "../follow/RecordSource.ts"
@@ -72,8 +72,8 @@ export class GroupMember implements Consumer {
   }
 
   /**
-   * Takes over what the group's state says now. False where the group does not know this member (any
-   * more): it has to join again. Until then it keeps nothing.
+   * Takes over what the group's state says now. False where the group does not know this member
+   * (any more): it has to join again. Until then it keeps nothing.
    */
   refresh(): boolean {
     if (this.#closed) return true
@@ -121,7 +121,9 @@ export class GroupMember implements Consumer {
     for (const partition of partitions) this.#follow(epoch, partition)
   }
 
-  /** From the committed offset; from the first retained where there is none or retention passed it. */
+  /**
+   * From the committed offset; from the first retained where there is none or retention passed it.
+   */
   #follow(epoch: number, partition: TopicPartition): void {
     if (this.#closed || epoch !== this.#epoch) return
     const { consumer, store, followers } = this.#options

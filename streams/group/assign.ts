@@ -1,6 +1,6 @@
-// Shares partitions out among a group's members: pure, the same for the same input in every process. Each
-// member gets its part in proportion to its slots, to a partition; what a member holds it keeps as far as
-// its part goes, so that as few partitions as possible move.
+// Shares partitions out among a group's members: pure, the same for the same input in every
+// process. Each member gets its part in proportion to its slots, to a partition; what a member
+// holds it keeps as far as its part goes, so that as few partitions as possible move.
 import type { TopicPartition } from "../Log.ts"
 import { partitionKey } from "../partitionKey.ts"
 
@@ -35,9 +35,9 @@ const holds = (share: Share, topic: string): number =>
   share.held.filter((partition) => partition.topic === topic).length
 
 /**
- * Whoever subscribes and is furthest below its part; among equals the one with the least of this topic,
- * so that no member gets all of one tier. Where all are at their part (members differ in topics), the
- * least laden one.
+ * Whoever subscribes and is furthest below its part; among equals the one with the least of this
+ * topic, so that no member gets all of one tier. Where all are at their part (members differ in
+ * topics), the least laden one.
  */
 const taker = (shares: ReadonlyArray<Share>, partition: TopicPartition): Share | undefined =>
   shares

@@ -1,6 +1,6 @@
-// Log.consume over a GroupStore: joins, beats, notices members that are gone, leaves with the scope. A
-// member that was taken for dead (its process was stopped for a while) finds itself missing and joins
-// again, with a new epoch.
+// Log.consume over a GroupStore: joins, beats, notices members that are gone, leaves with the
+// scope. A member that was taken for dead (its process was stopped for a while) finds itself
+// missing and joins again, with a new epoch.
 import { Clock, Effect, Result, Schedule, type Scope } from "effect"
 import { noSuchTopic, type RecordSource } from "../follow/RecordSource.ts"
 import type { Followers } from "../follow/Followers.ts"
@@ -47,7 +47,10 @@ const beat = Effect.fnUntraced(function* (world: GroupWorld, member: GroupMember
   yield* world.store.change(member.group, { kind: "beat", id, at })
 })
 
-/** Takes the partitions from members that are gone, and enters this one again where it was taken for one. */
+/**
+ * Takes the partitions from members that are gone, and enters this one again where it was taken for
+ * one.
+ */
 const check = Effect.fnUntraced(function* (world: GroupWorld, member: GroupMember) {
   const at = yield* Clock.currentTimeMillis
   const seenBefore = at - world.times.sessionMs

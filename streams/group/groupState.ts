@@ -1,6 +1,6 @@
-// A consumer group as data, and every way in which it changes: pure, so that a store applies a change in
-// one transaction and all members see the same. The generation counts memberships; whoever holds an older
-// one has been overtaken and commits nothing.
+// A consumer group as data, and every way in which it changes: pure, so that a store applies a
+// change in one transaction and all members see the same. The generation counts memberships;
+// whoever holds an older one has been overtaken and commits nothing.
 import type { TopicPartition } from "../Log.ts"
 import { assign, type Assignment, type Claimant } from "./assign.ts"
 
@@ -56,7 +56,10 @@ const membersAfter = (state: GroupState, change: GroupChange): ReadonlyArray<Mem
   }
 }
 
-/** `width` is a topic's number of partitions. A beat of a member that is none any more changes nothing. */
+/**
+ * `width` is a topic's number of partitions. A beat of a member that is none any more changes
+ * nothing.
+ */
 export const changeGroup = (
   state: GroupState,
   change: GroupChange,

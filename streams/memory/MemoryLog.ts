@@ -1,6 +1,6 @@
-// The log in memory, for tests: it keeps the contract of Log.ts within one process and forgets everything
-// with its scope. Acknowledgements come in a later turn of the event loop, as from a real log, so that no
-// caller learns to lean on an immediate answer.
+// The log in memory, for tests: it keeps the contract of Log.ts within one process and forgets
+// everything with its scope. Acknowledgements come in a later turn of the event loop, as from a
+// real log, so that no caller learns to lean on an immediate answer.
 import { Clock, Effect, Layer, Schedule, type Scope } from "effect"
 import {
   belowFirst,

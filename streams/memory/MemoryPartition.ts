@@ -1,5 +1,5 @@
-// One partition in memory: its records in offset order, and the rules by which they go again. Plain and
-// synchronous; MemoryLog puts the port around it.
+// One partition in memory: its records in offset order, and the rules by which they go again. Plain
+// and synchronous; MemoryLog puts the port around it.
 import type { AppendRecord, Bounds, LogRecord, TopicSpec } from "../Log.ts"
 
 export class MemoryPartition {
@@ -52,7 +52,9 @@ export class MemoryPartition {
     return this.#records[index]?.offset ?? this.#next
   }
 
-  /** Drops what is older than the topic keeps, then the oldest until it is no larger than it may be. */
+  /**
+   * Drops what is older than the topic keeps, then the oldest until it is no larger than it may be.
+   */
   retain(now: number): void {
     const { retentionMs, retentionBytes } = this.#spec
     let gone = this.#search((record) => record.timestamp >= now - retentionMs)
