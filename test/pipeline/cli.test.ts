@@ -1,7 +1,7 @@
 // The commands as a person meets them: exit codes, sentences instead of stack traces, and processes
 // that start, say where they are, and leave when asked.
 import { spawn, spawnSync } from "node:child_process"
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -89,12 +89,13 @@ describe("what keeps a server from starting is one sentence and exit code 1", ()
     const { code, stderr } = sluice(["serve", "--engine", "scripted", "--data", join(file, "data")])
     assert.strictEqual(code, 1)
     assert.match(stderr, /^sluice: the data folder .* cannot be written .*--data\.\n$/)
-    const closed = join(folder, "closed")
-    mkdirSync(closed)
-    chmodSync(closed, 0o500)
-    const second = sluice(["serve", "--engine", "scripted", "--data", join(closed, "data")])
     // A superuser may write everywhere.
-    if (process.getuid?.() !== 0) assert.match(second.stderr, /cannot be written/)
+    if (process.getuid?.() !== 0) {
+      const closed = join(folder, "closed")
+      mkdirSync(closed, { mode: 0o500 })
+      const second = sluice(["serve", "--engine", "scripted", "--data", join(closed, "data")])
+      assert.match(second.stderr, /cannot be written/)
+    }
     rmSync(folder, { recursive: true })
   })
 
@@ -154,7 +155,7 @@ describe("a running server", () => {
 
   it("leaves at once with 130 when Ctrl-C comes twice", async () => {
     const server = await startSluice({ flags: [...scripted, "--worker-drain-ms", "20s"] })
-    const answer = complete(server.url, { max_tokens: 5000 }).catch(() => null)
+    const answer = complete(server.url, { max_tokens: 900 }).catch(() => null)
     await new Promise((resolve) => setTimeout(resolve, 200))
     server.child.kill("SIGINT")
     await new Promise((resolve) => setTimeout(resolve, 700))
