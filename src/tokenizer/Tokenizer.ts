@@ -70,6 +70,7 @@ export class Tokenizer extends Context.Service<
       text: string,
       addSpecialTokens: boolean,
     ) => Effect.Effect<ReadonlyArray<number>, TokenizerError>
+    /** Bytes as they are: clean_up_tokenization_spaces is not applied, as no streaming could. */
     readonly decode: (ids: ReadonlyArray<number>, skipSpecialTokens: boolean) => string
     readonly renderChat: (
       messages: ReadonlyArray<ChatMessage>,

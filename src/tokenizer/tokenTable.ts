@@ -16,7 +16,7 @@ const isId = (id: unknown): id is number =>
 
 interface Vocabulary {
   readonly tokens: ReadonlyArray<string | undefined>
-  readonly ids: ReadonlyMap<string, number>
+  readonly idOf: (token: string) => number | null
 }
 
 const readVocabulary = Effect.fnUntraced(function* ({ tokenizer }: ModelFolder) {
@@ -36,12 +36,10 @@ const readVocabulary = Effect.fnUntraced(function* ({ tokenizer }: ModelFolder) 
     return yield* damaged("tokenizer.json", "model.merges is no list of pairs of tokens")
   }
   const tokens: Array<string | undefined> = []
-  const ids = new Map<string, number>()
-  const entries: Iterable<[string, unknown]> = Object.entries(vocab)
-  for (const [token, id] of entries) {
+  const ids = new Map<string, unknown>(Object.entries(vocab))
+  for (const [token, id] of ids) {
     if (!isId(id)) return yield* badId(token, id)
     tokens[id] = token
-    ids.set(token, id)
   }
   for (const { content, id } of tokenizer.added_tokens) {
     if (!isId(id)) return yield* badId(content, id)
@@ -49,7 +47,11 @@ const readVocabulary = Effect.fnUntraced(function* ({ tokenizer }: ModelFolder) 
     ids.set(content, id)
   }
   if (ids.size === 0) return yield* damaged("tokenizer.json", "the vocabulary is empty")
-  return { tokens, ids } satisfies Vocabulary
+  const idOf = (token: string) => {
+    const id = ids.get(token)
+    return isId(id) ? id : null
+  }
+  return { tokens, idOf } satisfies Vocabulary
 })
 
 const isMerge = (merge: unknown): boolean =>
@@ -73,9 +75,9 @@ const bytesOf = (token: string, isAdded: boolean, decoder: DecoderKind): Uint8Ar
   return byte === undefined ? encoder.encode(text) : Uint8Array.of(parseInt(byte, 16))
 }
 
-const lookUp = (folder: ModelFolder, { ids }: Vocabulary, name: "bos_token" | "eos_token") => {
+const lookUp = (folder: ModelFolder, { idOf }: Vocabulary, name: "bos_token" | "eos_token") => {
   const text = specialText(folder, name)
-  return text === null ? null : (ids.get(text) ?? null)
+  return text === null ? null : idOf(text)
 }
 
 /**
@@ -91,8 +93,8 @@ const specialIdsOf = (folder: ModelFolder, vocabulary: Vocabulary): ReadonlySet<
   const special = new Set<number>()
   for (const added of folder.tokenizer.added_tokens) if (added.special) special.add(added.id)
   for (const extra of folder.tokenizerConfig.additional_special_tokens ?? []) {
-    const id = vocabulary.ids.get(typeof extra === "string" ? extra : extra.content)
-    if (id !== undefined) special.add(id)
+    const id = vocabulary.idOf(typeof extra === "string" ? extra : extra.content)
+    if (id !== null) special.add(id)
   }
   return special
 }
