@@ -57,6 +57,7 @@ export class Lifecycle {
   read(item: InFlight): void {
     if (!item.isHeld || item.phase !== "reading" || item.history === null) return
     if (item.history.isSettled) return this.settle(item)
+    item.weigh(item.history)
     item.phase = "waiting"
     this.#parts.admission.enqueue(item)
   }

@@ -42,6 +42,7 @@ const answerOf = (client: ResumingClient): Answer => {
   let tokens = 0
   for (const event of client.events) {
     const chunk = JSON.parse(event)
+    if (chunk.error) throw new Error(`${client.requestId}: ${event}, seed ${seed}`)
     for (const choice of chunk.choices) {
       text += choice.text
       finish = choice.finish_reason ?? finish
