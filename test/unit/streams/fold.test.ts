@@ -154,8 +154,7 @@ describe("terminal entries", () => {
     ]
     const events = fold(log)
     assert.lengthOf(events, 3)
-    const expected = { kind: "terminal", number: 3, outcome: "cancelled", completionTokens: 2 }
-    assert.deepInclude(events[2], expected)
+    assert.deepInclude(events[2]!, { number: 3, outcome: "cancelled", completionTokens: 2 })
   })
 
   it("anyone may cancel, expire and dead-letter, also before a claim", () => {
@@ -179,7 +178,7 @@ describe("terminal entries", () => {
       message: "m",
     } as const
     const events = fold([claimed(1, "a"), { writer: "a", entry: failed }])
-    assert.deepInclude(events[0], { outcome: "failed", code: "c", message: "m", number: 1 })
+    assert.deepInclude(events[0]!, { outcome: "failed", code: "c", message: "m", number: 1 })
   })
 })
 
