@@ -1,3 +1,5 @@
+// The order of a draw, its penalties and its randomness. What top-k, top-p and min-p leave is found
+// in sampling/cut.cc.
 #include "kernels/sampler.h"
 
 #include <algorithm>
@@ -100,15 +102,6 @@ uint32_t draw(const SamplerRow& row, const Cut& cut) {
 }
 
 }  // namespace
-
-SamplerRow sampler_row(const BatchSequence& sequence, std::span<float> logits) {
-  return {logits,
-          sequence.sampling,
-          sequence.position,
-          sequence.history,
-          sequence.prompt_tokens,
-          sequence.banned};
-}
 
 Sampler::Sampler(uint32_t vocab_size) : counts_(vocab_size, 0) {}
 
