@@ -130,7 +130,10 @@ SampledToken Sampler::sample(const SamplerRow& row) {
   SLUICE_CHECK_EQ(row.logits.size(), counts_.size());
   if (has_penalties(sampling)) penalise(row);
   for (const LogitBias& bias : sampling.biases) row.logits[bias.token] += bias.bias;
-  for (const uint32_t id : row.banned) row.logits[id] = kMasked;
+  for (const uint32_t id : row.banned) {
+    // A stop id may lie beyond the vocabulary; it is not drawn anyway.
+    if (id < row.logits.size()) row.logits[id] = kMasked;
+  }
   const uint32_t likeliest = argmax(row.logits);
   const bool is_greedy =
       !(sampling.temperature > kGreedyTemperature) || !(row.logits[likeliest] > kMasked);
