@@ -1,5 +1,5 @@
-// Two workers and a gateway as processes on one data folder. A worker that is stopped in the midst of
-// its requests loses them to the other, and changes nothing any more when it wakes.
+// Two workers and a gateway as processes on one data folder. A worker that is stopped in the midst
+// of its requests loses them to the other, and changes nothing any more when it wakes.
 import { afterAll, assert, describe, it } from "vitest"
 import { rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"

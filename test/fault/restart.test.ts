@@ -1,7 +1,8 @@
-// The whole server, killed with -9 in the midst of 100 streams, 20 times at random moments: each client
-// comes back with its cursor and ends with exactly the text of an undisturbed run. The moments are
-// spread over the tokens, so that a fast machine is hit as often as a slow one; a third of them comes
-// soon after a start instead, when nothing is claimed yet or everything just was. SLUICE_SEED replays.
+// The whole server, killed with -9 in the midst of 100 streams, 20 times at random moments: each
+// client comes back with its cursor and ends with exactly the text of an undisturbed run. The
+// moments are spread over the tokens, so that a fast machine is hit as often as a slow one; a third
+// of them comes soon after a start instead, when nothing is claimed yet or everything just was.
+// SLUICE_SEED replays.
 import { afterAll, assert, describe, it } from "vitest"
 import { rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
