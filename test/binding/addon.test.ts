@@ -187,6 +187,31 @@ describe("lifetimes", () => {
     }
   })
 
+  it("delivers nothing after it is closed", async () => {
+    let isClosed = false
+    let late = 0
+    const { handle } = await native.engineOpen(
+      options,
+      () => {},
+      () => {
+        if (isClosed) late++
+      },
+    )
+    native.engineSubmit(handle, { ...sequence, maxTokens: 900 })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await native.engineClose(handle)
+    isClosed = true
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(late).toBe(0)
+  })
+
+  it("ends the process where a listener throws: no step goes missing without a word", () => {
+    const script = `${projectRoot}test/binding/throwingListener.ts`
+    const child = spawnSync(process.execPath, [script], { encoding: "utf8" })
+    expect(child.stderr).toContain("a defect in a listener")
+    expect(child.status).toBe(1)
+  })
+
   it("runs several engines in one process, each with its own sequences", async () => {
     const [a, b, c] = await Promise.all([runOnce(), runOnce(), runOnce()])
     expect(a).toHaveLength(5)
@@ -246,6 +271,19 @@ describe("lifetimes", () => {
     })
     await Promise.all(runs)
     // This environment is as it was.
+    expect(await runOnce()).toHaveLength(5)
+  })
+
+  it("survives a worker thread's end at any moment, while it loads and while it runs", async () => {
+    const script = childScript(`
+      const { handle } = await open()
+      native.engineSubmit(handle, { ...sequence, maxTokens: 900 })
+    `)
+    for (let afterMs = 5; afterMs < 120; afterMs += 10) {
+      const worker = new Worker(script)
+      await new Promise((resolve) => setTimeout(resolve, afterMs))
+      await worker.terminate()
+    }
     expect(await runOnce()).toHaveLength(5)
   })
 })

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest"
 import type { EngineSequence } from "../../src/generate/engine/Engine.ts"
 import { nativeDefaults } from "../../src/generate/engine/NativeEngine.ts"
-import { makeSequence } from "../contract/engine.ts"
+import { makeSequence } from "../support/engineSequence.ts"
 import { goldenCases, goldenPath, goldenPrompts, type GoldenCase } from "../support/goldenIds.ts"
 import { type RunSequence, withNative } from "../support/nativeEngine.ts"
 import { hasShared, sharedPath } from "../support/shared.ts"

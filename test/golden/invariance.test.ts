@@ -4,7 +4,7 @@
 import { describe, expect, it } from "vitest"
 import type { EngineSampling, EngineSequence } from "../../src/generate/engine/Engine.ts"
 import type { NativeEngineOptions } from "../../src/generate/engine/NativeEngine.ts"
-import { makeSequence } from "../contract/engine.ts"
+import { makeSequence } from "../support/engineSequence.ts"
 import type { Transcript } from "../support/engineOutputs.ts"
 import { type RunSequence, withNative } from "../support/nativeEngine.ts"
 import { talesOptions } from "../support/talesEngine.ts"

@@ -10,7 +10,7 @@ import {
   type ScriptedOptions,
 } from "../../../src/generate/engine/ScriptedEngine.ts"
 import type { StepOutput } from "../../../src/generate/engine/stepOutput.ts"
-import { makeSequence } from "../../contract/engine.ts"
+import { makeSequence } from "../../support/engineSequence.ts"
 
 const byHand = (changes: Partial<ScriptedOptions> = {}) => {
   const scripted = makeScriptedEngine({
