@@ -78,6 +78,7 @@ class Backend {
   // Waits for the oldest launched batch. A failed status ends the engine.
   virtual Status collect(StepResult* result) = 0;
   // KV of one block to and from host memory of kv_bytes_per_block, bit-exact (preemption by swap).
+  // Ordered after every batch launched before, also where one is in flight.
   virtual Status save_block(uint32_t block, void* host) = 0;
   virtual Status load_block(uint32_t block, const void* host) = 0;
 };
