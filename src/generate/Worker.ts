@@ -273,7 +273,7 @@ const make = Effect.fn("Worker.make")(function* () {
       heartbeat.become("draining")
       const isLost = Deferred.isDoneUnsafe(lost)
       yield* drain({ core, drainMs: isLost ? 0 : config.worker.drainMs, now, commit })
-      heartbeat.become("stopped")
+      yield* heartbeat.stop
     }),
   )
   return Worker.of({ id, lost: Deferred.await(lost) })
