@@ -68,7 +68,10 @@ const consume: Effect.Effect<void, LogError, Log | Scope.Scope> = Effect.gen(fun
         }
         const offset = (records.at(-1)?.offset ?? -1) + 1
         const commit = consumer?.commit(epoch, [{ ...at, offset }]) ?? Effect.void
-        const told = Effect.sync(() => say(`committed ${at.partition} ${offset}`))
+        // A commit of an epoch that is over is dropped without a word: what stands is told.
+        const told = Effect.map(log.committed("group", at), (stands) =>
+          say(`committed ${at.partition} ${stands ?? 0}`),
+        )
         runFork(Effect.andThen(commit, told))
       },
       onError,
