@@ -146,6 +146,8 @@ describe("a folder", () => {
   )
 })
 
+const logChild = "./logChild.ts"
+
 describe("the bound", () => {
   const mapBytes = 2 * 1024 ** 2
 
@@ -181,6 +183,23 @@ describe("the bound", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.live("a disk that takes no more fails appends, typed, and harms nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("disk")
+      const first = yield* opened(optionsOf(folder))
+      yield* first.log.createTopics([topic("t")])
+      yield* first.close
+      // No file of the child may have more than 3 MB: to it the disk is full.
+      const filler = yield* child(logChild, ["fill", folder, "t"], 3_000_000)
+      const [, reason, records] = (yield* filler.line("failed")).split(" ")
+      assert.include(["full", "unavailable"], reason)
+      assert.isAbove(Number(records), 50)
+      const { log, use } = yield* opened(optionsOf(folder))
+      assert.lengthOf(yield* use(readAll("t")), Number(records))
+      assert.strictEqual(yield* log.append(at("t"), [record("on")]), Number(records))
+    }).pipe(Effect.scoped),
+  )
+
   it.live("a record that is too large, and a key of a compacted topic, are refused by name", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder("large")
@@ -194,8 +213,6 @@ describe("the bound", () => {
     }).pipe(Effect.scoped),
   )
 })
-
-const logChild = "./logChild.ts"
 
 describe("several processes", () => {
   it.live("append to the same partitions: one order for all, each its own order", () =>
