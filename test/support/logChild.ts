@@ -1,10 +1,10 @@
 // A process of its own on an embedded log's folder, for tests and the bench; told by its arguments
 // what to do, it says on stdout what happened, a line each, written before it goes on.
-//   follow <folder> <topic> <count>        "ready"; then the times at which it saw that many records
-//   write <folder> <topic> <prefix>        "ready"; "ack <n>" for each durable record <prefix>:<n>
-//   fill <folder> <topic>                  "failed <reason> <records>" when no more can be appended
-//   consume <folder> <topic> <member>      "assigned <partitions>"; "got <partition> <offset> <text>";
-//                                          "committed <partition> <offset>" for each durable commit
+//   follow folder topic count    "ready"; then when it saw each of that many records
+//   write folder topic prefix    "ready"; "ack <n>" for each durable record <prefix>:<n>
+//   fill folder topic            "failed <reason> <records>" when no more can be appended
+//   consume folder topic member  "assigned <partitions>"; "got <partition> <offset> <text>";
+//                                "committed <partition> <offset>" for what stands committed
 import { writeSync } from "node:fs"
 import { Effect, Exit, Option, type Scope } from "effect"
 import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"

@@ -22,7 +22,7 @@ const member = (id: string, more: Partial<Member> = {}): Member => ({
 })
 
 describe("assign", () => {
-  it("gives each partition one owner and each member its part by slots, to a partition a topic", () => {
+  it("gives each partition one owner, each member its part by slots to a partition", () => {
     for (let seed = 1; seed <= 300; seed++) {
       const draw = seeded(seed)
       const topics = ["a", "b", "c"].slice(0, 1 + draw.below(3))
