@@ -1,6 +1,6 @@
-// Greedy ids equal the golden files' over HTTP: each prompt alone and whole, then sixteen at once as
-// streams, with prompts cut into chunks by a small token budget. What a client gets is compared, so
-// the log, the relay and the dialect are in the path.
+// Greedy ids equal the golden files' over HTTP: each prompt alone and whole, then sixteen at once
+// as streams, with prompts cut into chunks by a small token budget. What a client gets is
+// compared, so the log, the relay and the dialect are in the path.
 import { describe, expect, it } from "vitest"
 import {
   type GoldenCase,
@@ -75,12 +75,13 @@ describe("greedy ids over HTTP", () => {
   it("has its golden files: shared/ lies beside the project", () => {
     expect(hasShared("models/README.md")).toBe(true)
   })
+  const how = `alone, and in a crowd of ${crowdSize} with chunked prompts`
   for (const model of goldenModels()) {
-    it(`${model.name}: alone, and in a crowd of ${crowdSize} with chunked prompts`, async () => {
+    it(`${model.name}: ${how}`, async () => {
       await expectGolden(model)
     }, 120_000)
   }
-  it(`SmolLM2-135M: alone, and in a crowd of ${crowdSize} with chunked prompts`, async (context) => {
+  it(`SmolLM2-135M: ${how}`, async (context) => {
     const model = await goldenSmollm2()
     if (model === null) return context.skip("SmolLM2 could not be made (the reason is above)")
     await expectGolden(model)
