@@ -33,6 +33,7 @@ const served = async (requests: number) => {
       requestsPerSecond,
       seconds: requests / requestsPerSecond,
       warmSeconds: 1,
+      connections: 4,
       body: (index) =>
         JSON.stringify({
           model: "tales-11m",
