@@ -64,9 +64,45 @@ describe("flushing", () => {
     expect(appends[1]!.ids).toEqual(["b"])
     appends[1]!.done(null, 1)
     writer.buffer(0).add(claimed("c"), "soon")
+    writer.buffer(0).add(claimed("d"), "soon")
     writer.buffer(0).add(claimed("d"), "now")
     writer.flush()
-    expect(appends[2]!.ids).toEqual(["c", "d"])
+    expect(appends[2]!.ids).toEqual(["d", "d"])
+    appends[2]!.done(null, 2)
+    expect(appends).toHaveLength(3)
+    advance(10)
+    expect(appends[3]!.ids).toEqual(["c"])
+  })
+
+  it("waits longer for company the more streams there are, and never long", () => {
+    const { writer, appends, advance } = make(10)
+    const add = (count: number) => {
+      for (let i = 0; i < count; i++) writer.buffer(0).add(claimed(String(i)), "soon")
+      writer.flush()
+    }
+    add(1)
+    appends[0]!.done(null, 0)
+    add(500)
+    advance(24)
+    expect(appends).toHaveLength(1)
+    advance(1)
+    expect(appends[1]!.ids).toHaveLength(500)
+    appends[1]!.done(null, 1)
+    add(2_000)
+    add(8_000)
+    advance(50)
+    expect(appends).toHaveLength(3)
+  })
+
+  it("tells whoever made an entry when nothing may be added to it any more", () => {
+    const { writer, appends } = make()
+    const first = writer.buffer(0).add(claimed("a"), "now")
+    const second = writer.buffer(0).add(claimed("b"), "soon")
+    expect([first.taken, second.taken]).toEqual([false, false])
+    writer.buffer(0).flushedAt = 1_000
+    writer.flush()
+    expect([first.taken, second.taken]).toEqual([true, false])
+    expect(appends).toHaveLength(1)
   })
 
   it("holds a lazy entry for what comes next, but no longer than flushMs", () => {
