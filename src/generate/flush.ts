@@ -4,7 +4,7 @@
 //
 // A request's first token, an end and an adopting claim go as soon as the partition is idle, with
 // what waits of the same request and nothing else; other tokens wait for company a little, the
-// longer the more streams there are; a fresh request's claim waits for its first token, so that the
+// longer the more streams there are, and longest those of an answer that is shown only whole; a fresh request's claim waits for its first token, so that the
 // two share one commit. An append whose outcome is unknown is sent again as it was: the fold drops
 // what it already holds.
 import type { TokenEntry } from "../../schemas/types.ts"
@@ -23,6 +23,9 @@ const retryMs = 100
 /** An append that fails for so long ends the worker; what it had not logged is generated again. */
 const patienceMs = 30_000
 
+/** Tokens that nobody sees before the answer's end wait for so much company. */
+const wholeMs = 150
+
 /** Called with the log offset of the frame that holds the entry, once it is durable. */
 export type Landed = (offset: number) => void
 
@@ -38,9 +41,10 @@ export interface FrameWriterOptions {
 
 /**
  * now: as soon as the partition is idle. soon: flushMs after the partition's last flush at the
- * latest. lazy: rather with what comes next than alone, but no longer than flushMs.
+ * latest. lazy: rather with what comes next than alone, but no longer than flushMs. late: nobody
+ * waits for it, within wholeMs.
  */
-export type Urgency = "now" | "soon" | "lazy"
+export type Urgency = "now" | "soon" | "lazy" | "late"
 
 /** An entry that is not yet on its way: until it is `taken`, its maker may add to it. */
 export interface Pending {
@@ -55,8 +59,11 @@ export class FrameBuffer {
   #pending: Array<Pending> = []
   /** Requests whose entries go at once. */
   readonly #urgent = new Set<string>()
-  /** Entries that are no first claims. */
+  /** Entries that are neither first claims nor late. */
   #soon = 0
+  #late = 0
+  /** When the oldest late entry was added, or a little earlier. */
+  #lateSince: number | null = null
   /** Since when it holds nothing but first claims. */
   #lazySince: number | null = null
   outstanding = false
@@ -73,10 +80,15 @@ export class FrameBuffer {
     return this.#pending.length
   }
 
+  /** Entries whose readers wait. */
+  get awaited(): number {
+    return this.#pending.length - this.#late
+  }
+
   add(entry: TokenEntry, urgency: Urgency, landed: Landed | null = null): Pending {
     const pending = { entry, urgency, landed, taken: false }
     this.#pending.push(pending)
-    if (urgency !== "lazy") this.#soon++
+    this.#count(urgency, 1)
     if (urgency === "now") this.#urgent.add(entry.requestId)
     return pending
   }
@@ -90,16 +102,18 @@ export class FrameBuffer {
     for (const { entry } of this.#pending) this.#urgent.add(entry.requestId)
   }
 
-  /** How long until all of it is due. */
+  /** How long until anything is due that is in no hurry. */
   waitMs(nowMs: number, flushMs: number): number {
-    this.#lazySince ??= nowMs
-    const since = this.#soon > 0 ? this.flushedAt : this.#lazySince
-    const ms = since + flushMs - nowMs
-    // A clock that was set back must not hold entries for longer than the rule says.
-    return ms > flushMs ? 0 : ms
+    const rest = this.#pending.length > this.#late ? this.#restMs(nowMs, flushMs) : wholeMs
+    return Math.min(rest, this.#lateMs(nowMs))
   }
 
-  /** The next frame of all that waits: as many entries as it may hold, at least one. */
+  /** The next frame of what is due, where `waitMs` says 0: as many entries as it may hold. */
+  takeDue(nowMs: number): Array<Pending> {
+    if (this.#late > 0 && this.#lateMs(nowMs) === 0) return this.takeAll()
+    return this.#take((pending) => pending.urgency !== "late" || this.#isUrgent(pending))
+  }
+
   takeAll(): Array<Pending> {
     return this.#take(() => true)
   }
@@ -107,7 +121,7 @@ export class FrameBuffer {
   /** The next frame of the requests in a hurry; empty where there are none. */
   takeUrgent(): Array<Pending> {
     if (this.#urgent.size === 0) return []
-    return this.#take(({ entry }) => this.#urgent.has(entry.requestId))
+    return this.#take(this.#isUrgent)
   }
 
   #take(isWanted: (pending: Pending) => boolean): Array<Pending> {
@@ -121,7 +135,7 @@ export class FrameBuffer {
         isFull = taken.length > 0 && weight > frameWeightMax
         if (!isFull) {
           pending.taken = true
-          if (pending.urgency !== "lazy") this.#soon--
+          this.#count(pending.urgency, -1)
           taken.push(pending)
           continue
         }
@@ -130,9 +144,34 @@ export class FrameBuffer {
     }
     this.#pending = rest
     if (!isFull) this.#urgent.clear()
-    if (rest.length === 0) this.#lazySince = null
+    if (this.#late === 0) this.#lateSince = null
+    if (rest.length === this.#late) this.#lazySince = null
     return taken
   }
+
+  #count(urgency: Urgency, by: number): void {
+    if (urgency === "late") this.#late += by
+    else if (urgency !== "lazy") this.#soon += by
+  }
+
+  readonly #isUrgent = ({ entry }: Pending): boolean => this.#urgent.has(entry.requestId)
+
+  #restMs(nowMs: number, flushMs: number): number {
+    this.#lazySince ??= nowMs
+    return untilMs(this.#soon > 0 ? this.flushedAt : this.#lazySince, flushMs, nowMs)
+  }
+
+  #lateMs(nowMs: number): number {
+    if (this.#late === 0) return wholeMs
+    this.#lateSince ??= nowMs
+    return untilMs(this.#lateSince, wholeMs, nowMs)
+  }
+}
+
+/** A clock that was set back must not hold entries for longer than the rule says. */
+const untilMs = (since: number, periodMs: number, nowMs: number): number => {
+  const ms = since + periodMs - nowMs
+  return ms > periodMs ? 0 : Math.max(0, ms)
 }
 
 const weightOf = (entry: TokenEntry): number => {
@@ -148,7 +187,8 @@ const mayPass = (error: LogError) =>
 export class FrameWriter {
   readonly #options: FrameWriterOptions
   readonly #buffers: ReadonlyArray<FrameBuffer>
-  #timerArmed = false
+  /** When the next timer fires that looks for what is due. */
+  #armedUntil = Infinity
   #lost = false
 
   constructor(options: FrameWriterOptions) {
@@ -189,25 +229,27 @@ export class FrameWriter {
     const buffer = this.#buffers[partition]!
     if (buffer.outstanding || buffer.size === 0 || this.#lost) return
     const waitMs = buffer.waitMs(now, this.#flushMs)
-    const frame = waitMs > 0 ? buffer.takeUrgent() : buffer.takeAll()
-    if (frame.length === 0) return this.#arm(waitMs)
+    const frame = waitMs > 0 ? buffer.takeUrgent() : buffer.takeDue(now)
+    if (frame.length === 0) return this.#arm(now, waitMs)
     // What did not fit into the frame is as due as this is.
-    if (waitMs <= 0 && buffer.size === 0) buffer.flushedAt = now
+    if (waitMs === 0 && buffer.awaited === 0) buffer.flushedAt = now
     buffer.outstanding = true
     this.#send(partition, frame)
   }
 
   /** How long entries wait for company now. */
   get #flushMs(): number {
-    const stretched = Math.min(stretchedMsMax, this.entriesPending * entryWaitMs)
+    const awaited = this.#buffers.reduce((sum, buffer) => sum + buffer.awaited, 0)
+    const stretched = Math.min(stretchedMsMax, awaited * entryWaitMs)
     return Math.max(this.#options.flushMs, stretched)
   }
 
-  #arm(ms: number): void {
-    if (this.#timerArmed) return
-    this.#timerArmed = true
+  #arm(now: number, ms: number): void {
+    const at = now + ms
+    if (at >= this.#armedUntil) return
+    this.#armedUntil = at
     this.#options.after(ms, () => {
-      this.#timerArmed = false
+      if (this.#armedUntil === at) this.#armedUntil = Infinity
       this.flush()
     })
   }

@@ -151,7 +151,8 @@ export class Generation {
       finish: null,
       stopReason: null,
     }
-    choice.place = buffer.add(open, urgent ? "now" : "soon")
+    const isShown = this.request.answer.stream
+    choice.place = buffer.add(open, urgent ? "now" : isShown ? "soon" : "late")
     choice.open = open
     return open
   }

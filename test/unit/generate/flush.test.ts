@@ -94,6 +94,31 @@ describe("flushing", () => {
     expect(appends).toHaveLength(3)
   })
 
+  it("holds late entries for 150 ms, or until something of their request is urgent", () => {
+    const { writer, appends, advance } = make(10)
+    writer.buffer(0).add(claimed("a"), "late")
+    writer.buffer(0).add(claimed("b"), "late")
+    writer.flush()
+    advance(100)
+    expect(appends).toHaveLength(0)
+    writer.buffer(0).flushedAt = 1_100
+    writer.buffer(0).add(claimed("c"), "soon")
+    writer.flush()
+    expect(appends).toHaveLength(0)
+    advance(10)
+    expect(appends.map(({ ids }) => ids)).toEqual([["c"]])
+    appends[0]!.done(null, 0)
+    writer.buffer(0).add(claimed("b"), "now")
+    writer.flush()
+    expect(appends[1]!.ids).toEqual(["b", "b"])
+    appends[1]!.done(null, 1)
+    advance(39)
+    expect(appends).toHaveLength(2)
+    advance(1)
+    expect(appends[2]!.ids).toEqual(["a"])
+    expect(writer.entriesPending).toBe(0)
+  })
+
   it("tells whoever made an entry when nothing may be added to it any more", () => {
     const { writer, appends } = make()
     const first = writer.buffer(0).add(claimed("a"), "now")
