@@ -115,7 +115,7 @@ const summary = (name: string, rate: number, one: Trial) => {
   }
 }
 
-/** Beyond the pace of the tokens themselves; a whole answer that comes later was queued somewhere. */
+/** Beyond the pace of the tokens: a whole answer that comes later was queued somewhere. */
 const behindMsMax = 250
 
 /** The server's histogram starts when a request is accepted; the client's times when it was due. */
