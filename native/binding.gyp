@@ -43,7 +43,12 @@
       "sources": ["<!@(<(list) baseline)"],
       "dependencies": ["sluice_avx2", "sluice_avx512"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
+      # No exception leaves the addon, also not into an environment that is being terminated.
+      "defines": [
+        "NAPI_VERSION=9",
+        "NODE_ADDON_API_CPP_EXCEPTIONS_ALL",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+      ],
       "libraries": ["-ldl", "-lpthread"],
     },
   ],

@@ -1,4 +1,4 @@
-// The current Avro schemas as JSON text: nothing reads a file at run time. Generated from the
+// The current Avro schemas as JSON text: no file is read at run time. Generated from the
 // .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.
 export const avroText = {
   DeadLetter: [

@@ -41,6 +41,26 @@ const headerBytes = 5
 const damaged = (name: SchemaName, message: string) =>
   new CodecError({ reason: "damaged", message: `A ${name} is damaged: ${message}.` })
 
+/** avsc's own long is inexact from 2^52 on, half the range of what a seed may be. */
+const exactLong = avro.types.LongType.__with({
+  fromBuffer: (bytes: Buffer) => Number(bytes.readBigInt64LE()),
+  toBuffer: (value: number) => {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigInt64LE(BigInt(value))
+    return bytes
+  },
+  fromJSON: Number,
+  toJSON: Number,
+  isValid: Number.isSafeInteger,
+  compare: (a: number, b: number) => Math.sign(a - b),
+})
+
+const typeOf = (text: string): avro.Type =>
+  avro.Type.forSchema(JSON.parse(text), {
+    omitRecordMethods: true,
+    registry: { long: exactLong },
+  })
+
 type ReadPayload<A> = (bytes: Uint8Array) => A | CodecError
 
 /** The reader of a record, by the schema id in its header. */
@@ -70,10 +90,10 @@ const bufferOf = (bytes: Uint8Array): Buffer =>
 const makeCodec = <A>(name: SchemaName, schemas: ReadonlyArray<PublishedSchema>): Codec<A> => {
   const versions = schemas.filter((schema) => schema.name === name)
   const current = versions.reduce((a, b) => (b.version > a.version ? b : a))
-  const type = avro.Type.forSchema(JSON.parse(current.avro), { omitRecordMethods: true })
+  const type = typeOf(current.avro)
   const reader = (version: PublishedSchema): ReadPayload<A> => {
     const check = compileCheck(version.avro)
-    const resolver = type.createResolver(avro.Type.forSchema(JSON.parse(version.avro)))
+    const resolver = type.createResolver(typeOf(version.avro))
     return (bytes) => {
       const input = new ByteReader(bytes, headerBytes)
       check(input)

@@ -136,7 +136,7 @@ export const generateTypes = (): string => {
   }
   const header = [
     "// What travels in the logs, as TypeScript types. Generated from the .avsc files beside this",
-    "// by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole numbers within 2^53.",
+    "// by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole, within 2^53.",
   ]
   return [...header, ...declarations.lines, ""].join("\n")
 }
@@ -146,7 +146,9 @@ const withoutDoc = (key: string, value: unknown): unknown => (key === "doc" ? un
 const quotedColumns = 90
 
 const quotedLines = (json: string): ReadonlyArray<string> =>
-  (json.match(new RegExp(`.{1,${quotedColumns}}`, "g")) ?? []).map((part) => `    '${part}',`)
+  (json.match(new RegExp(`.{1,${quotedColumns}}`, "g")) ?? []).map((part) =>
+    part.includes('"') ? `    '${part}',` : `    "${part}",`,
+  )
 
 /**
  * The text that avro.ts should have: the schemas as JSON, less their docs, readable without a file.
@@ -157,7 +159,7 @@ export const generateAvro = (): string => {
     return [`  ${file.replace(".avsc", "")}: [`, ...quotedLines(json), '  ].join(""),']
   })
   const header = [
-    "// The current Avro schemas as JSON text: nothing reads a file at run time. Generated from the",
+    "// The current Avro schemas as JSON text: no file is read at run time. Generated from the",
     "// .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
     "export const avroText = {",
   ]

@@ -1,5 +1,5 @@
 // What travels in the logs, as TypeScript types. Generated from the .avsc files beside this
-// by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole numbers within 2^53.
+// by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole, within 2^53.
 
 /**
  * A request that kept killing its workers, with what is needed to look at it and to send it again.

@@ -119,12 +119,14 @@ void EngineHandle::call(Napi::Env env,
 }
 
 void EngineHandle::deliver(Napi::Env env, Napi::Function receive, const Delivery& delivery) {
-  if (!delivery.lost.empty()) {
+  const bool lost = !delivery.lost.empty();
+  // Before the call: a receiver that throws has read it all the same.
+  if (!lost) engine_->step_read();
+  if (released_) return;
+  if (lost) {
     receive.Call({env.Null(), Napi::String::New(env, delivery.lost)});
     return;
   }
-  // Before the call: a receiver that throws has read it all the same.
-  engine_->step_read();
   const size_t bytes = delivery.step.size() * sizeof(uint32_t);
   Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
   std::memcpy(buffer.Data(), delivery.step.data(), bytes);

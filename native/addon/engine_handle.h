@@ -36,7 +36,7 @@ class EngineHandle : public std::enable_shared_from_this<EngineHandle> {
 
   // Any thread: waits for the engine's thread. Idempotent.
   void stop() { engine_->stop(); }
-  // JavaScript's thread, after stop: what is still queued is delivered, then the loop may end.
+  // JavaScript's thread, after stop: nothing more is delivered, and the loop may end.
   void release();
 
   // Of the thread-safe function: one delivery, on JavaScript's thread.

@@ -111,8 +111,10 @@ Napi::Value engine_open(const Napi::CallbackInfo& info) {
   const Field options("engineOpen", "options", info[0]);
   const Field progress("engineOpen", "progress", info[1]);
   const Field receive("engineOpen", "receive", info[2]);
+  OpenOptions converted = to_options(options);
+  const Napi::Function report = progress.function();
   // Freed by itself once it has resolved.
-  auto* worker = new OpenWorker(to_options(options), progress.function(), receive.function());
+  auto* worker = new OpenWorker(std::move(converted), report, receive.function());
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;

@@ -11,6 +11,7 @@ namespace sluice {
 namespace {
 
 BlockIds ids_of_block(const Sequence& sequence, uint32_t block) {
+  SLUICE_CHECK((block + 1) * kBlockTokens <= sequence.ids.size());
   return BlockIds(sequence.ids.data() + static_cast<size_t>(block) * kBlockTokens, kBlockTokens);
 }
 

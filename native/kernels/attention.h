@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model/backend.h"
+#include "kernels/block.h"
 
 namespace sluice {
 

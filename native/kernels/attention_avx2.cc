@@ -11,6 +11,7 @@
 
 #include "kernels/exp_avx2.h"
 #include "kernels/lanes.h"
+#include "runtime/thread_pool.h"
 
 namespace sluice {
 namespace {
@@ -77,10 +78,10 @@ void score_tile(const Walk& walk, uint32_t row, uint32_t count) {
   }
 }
 
-// Adds the values of positions [begin, end) of the chunk, by their weights, to 8 * kVectors
+// Adds the values of some positions of the chunk, by their weights, to 8 * kVectors
 // elements of the tile's sums.
 template <int kRows, int kVectors>
-void weigh_slice(const Walk& walk, uint32_t row, uint32_t element, uint32_t begin, uint32_t end) {
+void weigh_slice(const Walk& walk, uint32_t row, uint32_t element, WorkRange positions) {
   const uint32_t head_dim = walk.args->head_dim;
   const float* weights = walk.scores + row * kChunkTokens;
   float* sums = walk.sums + row * head_dim + element;
@@ -92,7 +93,7 @@ void weigh_slice(const Walk& walk, uint32_t row, uint32_t element, uint32_t begi
       sum[r][v] = _mm256_loadu_ps(sums + static_cast<uint32_t>(r) * head_dim + v * 8);
     }
   }
-  for (uint32_t i = begin; i < end; ++i) {
+  for (uint32_t i = positions.begin; i < positions.end; ++i) {
     const float* values = walk.blocks[i / kBlockTokens] + size_t{head_dim} * kBlockTokens +
                           size_t{i % kBlockTokens} * head_dim + element;
     __m256 value[kVectors];
@@ -116,14 +117,14 @@ void weigh_slice(const Walk& walk, uint32_t row, uint32_t element, uint32_t begi
 }
 
 template <int kRows>
-void weigh(const Walk& walk, uint32_t row, uint32_t begin, uint32_t end) {
-  if (begin == end) return;
+void weigh(const Walk& walk, uint32_t row, WorkRange positions) {
+  if (positions.begin == positions.end) return;
   const uint32_t head_dim = walk.args->head_dim;
   uint32_t element = 0;
   for (; element + 16 <= head_dim; element += 16) {
-    weigh_slice<kRows, 2>(walk, row, element, begin, end);
+    weigh_slice<kRows, 2>(walk, row, element, positions);
   }
-  if (element < head_dim) weigh_slice<kRows, 1>(walk, row, element, begin, end);
+  if (element < head_dim) weigh_slice<kRows, 1>(walk, row, element, positions);
 }
 
 // Turns a row's scores into weights and returns the chunk's highest score and total weight.
@@ -178,8 +179,8 @@ void chunk_tile(const Walk& walk, uint32_t row) {
     soften(scores, walk.seen(row + r), &highest[r], &totals[r]);
   }
   std::fill_n(walk.sums + row * walk.args->head_dim, kRows * walk.args->head_dim, 0.0f);
-  weigh<kRows>(walk, row, 0, least);
-  for (uint32_t r = 0; r < kRows; ++r) weigh<1>(walk, row + r, least, walk.seen(row + r));
+  weigh<kRows>(walk, row, {0, least});
+  for (uint32_t r = 0; r < kRows; ++r) weigh<1>(walk, row + r, {least, walk.seen(row + r)});
   for (uint32_t r = 0; r < kRows; ++r) merge(walk, row + r, highest[r], totals[r]);
 }
 

@@ -1,3 +1,4 @@
+// The table of kernels for each instruction set that was built.
 #include "kernels/kernels.h"
 
 namespace sluice {

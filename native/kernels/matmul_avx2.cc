@@ -10,7 +10,7 @@
 namespace sluice {
 namespace {
 
-constexpr int kTileRows = 6;
+constexpr uint32_t kTileRows = 6;
 constexpr uint32_t kRowBytesF32 = kStripOutputs * 4;
 constexpr uint32_t kRowBytesHalf = kStripOutputs * 2;
 
@@ -115,26 +115,42 @@ constexpr uint32_t tile_strips(uint32_t rows) {
   return rows == 1 ? 4 : rows <= 3 ? 2 : 1;
 }
 
-template <typename Load, int kStrips>
-void tiles(const Panel& panel, uint32_t rows) {
+template <typename Load>
+void single_strip_tile(const Panel& panel, uint32_t row, uint32_t rows) {
+  switch (rows) {
+    case 6:
+      return tile<Load, 6, 1>(panel, row);
+    case 5:
+      return tile<Load, 5, 1>(panel, row);
+    case 4:
+      return tile<Load, 4, 1>(panel, row);
+    case 3:
+      return tile<Load, 3, 1>(panel, row);
+    case 2:
+      return tile<Load, 2, 1>(panel, row);
+    default:
+      return tile<Load, 1, 1>(panel, row);
+  }
+}
+
+// Rows are dealt out evenly: 8 are 4 and 4, for a tile of 2 would leave the adders waiting.
+template <typename Load>
+void single_strip_tiles(const Panel& panel, uint32_t rows) {
   uint32_t row = 0;
-  if constexpr (kStrips == 1) {
-    for (; row + kTileRows <= rows; row += kTileRows) tile<Load, kTileRows, 1>(panel, row);
-    if (rows - row == 5) return tile<Load, 5, 1>(panel, row);
-    if (rows - row == 4) return tile<Load, 4, 1>(panel, row);
+  for (uint32_t left = (rows + kTileRows - 1) / kTileRows; left > 0; --left) {
+    const uint32_t count = (rows - row + left - 1) / left;
+    single_strip_tile<Load>(panel, row, count);
+    row += count;
   }
-  if constexpr (kStrips <= 2) {
-    if (rows - row == 3) return tile<Load, 3, kStrips>(panel, row);
-    if (rows - row == 2) return tile<Load, 2, kStrips>(panel, row);
-  }
-  if (rows - row == 1) tile<Load, 1, kStrips>(panel, row);
 }
 
 template <typename Load>
-void strips_of_tile(const Panel& panel, uint32_t rows, uint32_t strips) {
-  if (strips == 4) return tiles<Load, 4>(panel, rows);
-  if (strips == 2) return tiles<Load, 2>(panel, rows);
-  tiles<Load, 1>(panel, rows);
+void tiles(const Panel& panel, uint32_t rows, uint32_t strips) {
+  if (strips == 1) return single_strip_tiles<Load>(panel, rows);
+  if (strips == 4) return tile<Load, 1, 4>(panel, 0);
+  if (rows == 1) return tile<Load, 1, 2>(panel, 0);
+  if (rows == 2) return tile<Load, 2, 2>(panel, 0);
+  tile<Load, 3, 2>(panel, 0);
 }
 
 void begin_rows(const MatmulArgs& args, WorkRange strips) {
@@ -167,7 +183,7 @@ void matmul_dense(const MatmulArgs& args, WorkRange strips) {
       panel.inputs = std::min(kPanelInputs, matrix.inputs - k);
       panel.y = args.y + strip * kStripOutputs;
       panel.y_stride = args.y_stride;
-      strips_of_tile<Load>(panel, args.rows, count);
+      tiles<Load>(panel, args.rows, count);
     }
   }
 }
@@ -213,7 +229,7 @@ void matmul_int4(const MatmulArgs& args, WorkRange strips) {
                  matrix.zeros + group * kStripOutputs,
                  panel.inputs,
                  widened);
-      tiles<LoadF32, 1>(panel, args.rows);
+      tiles<LoadF32>(panel, args.rows, 1);
     }
   }
 }

@@ -1,3 +1,5 @@
+// Packing, one strip at a time. Conversions are by single values: loading is bound by the disk and
+// by memory, not by this.
 #include "kernels/pack.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// The AVX2 form of rmsnorm: the eight lanes of the sum are a vector.
 #include "kernels/rmsnorm.h"
 
 #if defined(__x86_64__)

@@ -1,3 +1,4 @@
+// The AVX2 form of rope, for heads whose half is whole vectors.
 #include "kernels/rope.h"
 
 #if defined(__x86_64__)

@@ -1,3 +1,5 @@
+// The order of a draw, its penalties and its randomness. What top-k, top-p and min-p leave is found
+// in sampling/cut.cc.
 #include "kernels/sampler.h"
 
 #include <algorithm>
@@ -101,15 +103,6 @@ uint32_t draw(const SamplerRow& row, const Cut& cut) {
 
 }  // namespace
 
-SamplerRow sampler_row(const BatchSequence& sequence, std::span<float> logits) {
-  return {logits,
-          sequence.sampling,
-          sequence.position,
-          sequence.history,
-          sequence.prompt_tokens,
-          sequence.banned};
-}
-
 Sampler::Sampler(uint32_t vocab_size) : counts_(vocab_size, 0) {}
 
 // Repetition looks at prompt and output, presence and frequency at the output only, as OpenAI and
@@ -137,7 +130,10 @@ SampledToken Sampler::sample(const SamplerRow& row) {
   SLUICE_CHECK_EQ(row.logits.size(), counts_.size());
   if (has_penalties(sampling)) penalise(row);
   for (const LogitBias& bias : sampling.biases) row.logits[bias.token] += bias.bias;
-  for (const uint32_t id : row.banned) row.logits[id] = kMasked;
+  for (const uint32_t id : row.banned) {
+    // A stop id may lie beyond the vocabulary; it is not drawn anyway.
+    if (id < row.logits.size()) row.logits[id] = kMasked;
+  }
   const uint32_t likeliest = argmax(row.logits);
   const bool is_greedy =
       !(sampling.temperature > kGreedyTemperature) || !(row.logits[likeliest] > kMasked);

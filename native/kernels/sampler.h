@@ -12,8 +12,8 @@
 #include <span>
 #include <vector>
 
+#include "kernels/sampling/args.h"
 #include "kernels/sampling/cut.h"
-#include "model/backend.h"
 
 namespace sluice {
 
@@ -28,9 +28,6 @@ struct SamplerRow {
   uint32_t prompt_tokens = 0;         // how many of history are the prompt
   std::span<const uint32_t> banned;
 };
-
-// A BatchSequence's own row.
-SamplerRow sampler_row(const BatchSequence& sequence, std::span<float> logits);
 
 // Holds scratch of the vocabulary's size, so one Sampler serves one thread at a time.
 class Sampler {

@@ -1,3 +1,4 @@
+// The AVX2 form of silu_mul; the last few elements take the plain form.
 #include "kernels/silu_mul.h"
 
 #if defined(__x86_64__)

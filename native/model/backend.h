@@ -12,34 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "kernels/block.h"
+#include "kernels/sampling/args.h"
 #include "runtime/status.h"
 
 namespace sluice {
-
-// Tokens of one KV block. PagedAttention's unit; the prefix cache shares whole blocks only.
-inline constexpr uint32_t kBlockTokens = 16;
-
-struct LogitBias {
-  uint32_t token;
-  float bias;
-};
-
-// How one token is drawn. Applied in this order: penalties and bias, logprobs (before temperature),
-// temperature (0: argmax, lowest id on ties), top-k, top-p, min-p, Gumbel-max.
-struct SamplingArgs {
-  float temperature = 1;
-  uint32_t top_k = 0;  // 0: off
-  float top_p = 1;
-  float min_p = 0;
-  float presence_penalty = 0;
-  float frequency_penalty = 0;
-  float repetition_penalty = 1;
-  std::span<const LogitBias> biases;
-  uint64_t seed = 0;
-  uint32_t choice = 0;  // stream tag of the generator
-  int32_t logprobs = -1;
-  int32_t prompt_logprobs = -1;
-};
 
 // One sequence's share of a step: tokens [context_tokens, context_tokens + query_tokens) are
 // computed, their K and V written through the block table, and, if `sample`, one token drawn after
@@ -67,17 +44,6 @@ struct BatchSequence {
 
 struct Batch {
   std::vector<BatchSequence> sequences;
-};
-
-struct TokenScore {
-  uint32_t id = 0;
-  float logprob = 0;  // natural log, of the raw distribution after penalties and bias
-};
-
-struct SampledToken {
-  uint32_t id = 0;
-  float logprob = 0;            // set where sampling->logprobs >= 0
-  std::vector<TokenScore> top;  // the logprobs most likely, best first
 };
 
 struct SequenceResult {
@@ -112,6 +78,7 @@ class Backend {
   // Waits for the oldest launched batch. A failed status ends the engine.
   virtual Status collect(StepResult* result) = 0;
   // KV of one block to and from host memory of kv_bytes_per_block, bit-exact (preemption by swap).
+  // Ordered after every batch launched before, also where one is in flight.
   virtual Status save_block(uint32_t block, void* host) = 0;
   virtual Status load_block(uint32_t block, const void* host) = 0;
 };

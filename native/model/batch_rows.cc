@@ -1,3 +1,5 @@
+// Flattens a batch, and holds it against what was reserved: a batch that breaks it is an engine's
+// fault.
 #include "model/batch_rows.h"
 
 #include <algorithm>

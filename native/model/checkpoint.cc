@@ -1,3 +1,4 @@
+// Opens model files and keeps them inside their folder.
 #include "model/checkpoint.h"
 
 #include <algorithm>

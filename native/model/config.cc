@@ -1,3 +1,4 @@
+// One small reader for each group of keys; each refuses by its key's name.
 #include "model/config.h"
 
 #include <algorithm>

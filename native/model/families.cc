@@ -1,3 +1,4 @@
+// The table of families.
 #include "model/families.h"
 
 namespace sluice {

@@ -1,3 +1,4 @@
+// A recursive reader; depth is bounded before each descent.
 #include "model/json.h"
 
 #include <algorithm>

@@ -1,8 +1,9 @@
+// Addresses inside the pool of blocks.
 #include "model/kv_cache.h"
 
 #include <cstring>
 
-#include "model/backend.h"
+#include "kernels/block.h"
 
 namespace sluice {
 

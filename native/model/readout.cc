@@ -1,6 +1,9 @@
+// Norm, head and sampler over the wanted rows, some at a time.
 #include "model/readout.h"
 
 #include <algorithm>
+
+#include "model/sampler_row.h"
 
 namespace sluice {
 

@@ -1,3 +1,4 @@
+// Frequencies in float64, angles in float32.
 #include "model/rotary.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// The rules of the format, in the order in which the reference reader applies them.
 #include "model/safetensors.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The order of operations in a layer, and how each is split over the threads.
 #include "model/transformer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Checks by decoding: the lead byte says how long and how large a character must be.
 #include "model/utf8.h"
 
 namespace sluice {

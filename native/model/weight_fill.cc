@@ -1,3 +1,4 @@
+// Reading and packing, tensor after tensor; inside a tensor strips go to all threads.
 #include "model/weight_fill.h"
 
 #include <algorithm>

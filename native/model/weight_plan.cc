@@ -1,3 +1,4 @@
+// Hugging Face's names for the tensors of a decoder, their shapes, and which are optional.
 #include "model/weight_plan.h"
 
 #include <initializer_list>

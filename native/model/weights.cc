@@ -1,3 +1,4 @@
+// Sums over the parts of a linear.
 #include "model/weights.h"
 
 namespace sluice {

@@ -1,3 +1,4 @@
+// Reads the affinity mask, the topology and the control groups of Linux.
 #include "runtime/cpu_count.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// POSIX files.
 #include "runtime/input_file.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// CPUID by way of the compiler, which also asks whether the system saves the registers.
 #include "runtime/isa.h"
 
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// Anonymous mappings.
 #include "runtime/large_buffer.h"
 
 #include <sys/mman.h>

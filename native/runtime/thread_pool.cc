@@ -1,3 +1,5 @@
+// Pieces are published behind a gate: workers enter while it is open, the caller shuts it when no
+// part is left and waits only for those inside.
 #include "runtime/thread_pool.h"
 
 #include <algorithm>

@@ -15,6 +15,9 @@ export interface Ready {
   readonly startMs: number
 }
 
+/** A checkout runs its sources, the published package what was compiled from them. */
+const startCommand = import.meta.url.endsWith(".ts") ? "npm start --" : "npx sluice serve"
+
 const here = (path: string): string => {
   const near = relative(process.cwd(), path)
   return near === "" || near.startsWith("..") ? path : `./${near}`
@@ -44,7 +47,7 @@ const aboutModel = ({ kind, config, device }: Ready): ReadonlyArray<string> => {
     "         The small story model that ships with Sluice: it tells children's tales in simple",
     "         English and knows nothing else. To serve a real one:",
     "           hf download HuggingFaceTB/SmolLM2-135M-Instruct --local-dir smollm2",
-    "           npm start -- --model ./smollm2",
+    `           ${startCommand} --model ./smollm2`,
   ]
 }
 

@@ -11,6 +11,7 @@ import { join } from "node:path"
 import { Context, Effect, Layer } from "effect"
 import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
+import { Enqueue } from "../enqueue/Enqueue.ts"
 import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Workers } from "../enqueue/Workers.ts"
@@ -18,13 +19,14 @@ import { Engine } from "../generate/engine/Engine.ts"
 import { layerEngine } from "../generate/engine/layer.ts"
 import { Worker, type WorkerError } from "../generate/Worker.ts"
 import { layerRelay } from "../relay/layer.ts"
+import { Relay } from "../relay/Relay.ts"
 import { layerEventLoop } from "../telemetry/eventLoop.ts"
 import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
-import { Log } from "../../streams/Log.ts"
+import { Log, type LogError } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 import { modelTopics, sharedTopics } from "../../streams/topics.ts"
@@ -39,7 +41,7 @@ export class Process extends Context.Service<
     /** What its engine runs on; null: it has none. */
     readonly device: string | null
     /** Never succeeds; fails when the process cannot go on. */
-    readonly lost: Effect.Effect<never, WorkerError>
+    readonly lost: Effect.Effect<never, WorkerError | LogError>
   }
 >()("sluice/cli/Process") {}
 
@@ -74,7 +76,17 @@ const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pi
   Layer.provideMerge(layerMetrics),
 )
 
-const layerAsk = Layer.mergeAll(layerEnqueue, layerRelay).pipe(
+/** What a request had reserved is given back when the log says that it ended, wherever it ran. */
+const layerRelease = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { onEnded } = yield* Relay
+    const { ended } = yield* Enqueue
+    onEnded(ended)
+  }),
+)
+
+const layerAsk = layerRelease.pipe(
+  Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay)),
   Layer.provideMerge(ModelCatalog.layer),
   Layer.provideMerge(Workers.layer),
 )
@@ -87,8 +99,13 @@ const serve = Layer.effect(
   Process,
   Effect.gen(function* () {
     const { url } = yield* Api
-    const { lost } = yield* Worker
-    return { url, device: deviceOf(yield* Engine), lost }
+    const relay = yield* Relay
+    const worker = yield* Worker
+    return {
+      url,
+      device: deviceOf(yield* Engine),
+      lost: Effect.raceFirst(worker.lost, relay.lost),
+    }
   }),
 ).pipe(Layer.provide(Api.layer), Layer.provide(layerAsk), Layer.provide(layerRun))
 
@@ -102,7 +119,11 @@ const worker = Layer.effect(
 
 const listening = Layer.effect(
   Process,
-  Effect.map(Api, ({ url }) => ({ url, device: null, lost: Effect.never })),
+  Effect.gen(function* () {
+    const { url } = yield* Api
+    const { lost } = yield* Relay
+    return { url, device: null, lost }
+  }),
 )
 
 const gateway = listening.pipe(Layer.provide(Api.layer), Layer.provide(layerAsk))

@@ -39,6 +39,8 @@ const commitEveryMs = 250
 const beatEveryMs = 1_000
 /** Of one range read for histories. */
 const readBytesMax = 1 << 20
+/** Of adopted requests' tokens: enough that the engine never waits for the next claim. */
+const stepsAhead = 4
 /** Read ahead, of each tier, beside what the engine holds. */
 const requestsAheadMax = 8_192
 const promptTokensMax = 8_000_000
@@ -109,6 +111,7 @@ const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
     tailStarts,
     backlog: { requestsMax: requestsAheadMax + engine.info.sequencesMax, promptTokensMax },
     claimsMax: worker.claimsMax,
+    adoptTokensMax: stepsAhead * worker.batchTokensMax,
     flushMs: worker.flushMs,
     now,
     after: (ms, run) => void setTimeout(run, ms),
@@ -270,7 +273,7 @@ const make = Effect.fn("Worker.make")(function* () {
       heartbeat.become("draining")
       const isLost = Deferred.isDoneUnsafe(lost)
       yield* drain({ core, drainMs: isLost ? 0 : config.worker.drainMs, now, commit })
-      heartbeat.become("stopped")
+      yield* heartbeat.stop
     }),
   )
   return Worker.of({ id, lost: Deferred.await(lost) })

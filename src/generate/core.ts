@@ -34,6 +34,7 @@ export interface CoreOptions {
   readonly tailStarts: ReadonlyArray<number>
   readonly backlog: BacklogBound
   readonly claimsMax: number
+  readonly adoptTokensMax: number
   readonly flushMs: number
   readonly now: () => number
   readonly after: (ms: number, run: () => void) => void
@@ -62,7 +63,7 @@ export class Core {
     const partitions = tailStarts.length
     this.#options = options
     this.assignment = new Assignment(options.tierOf)
-    this.slots = new Slots(options.engine)
+    this.slots = new Slots(options.engine, options.adoptTokensMax)
     this.writer = new FrameWriter({ ...options, partitions })
     const { table, admission, slots, writer, assignment } = this
     this.lifecycle = new Lifecycle(

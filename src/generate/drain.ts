@@ -6,6 +6,8 @@ import type { LogError } from "../../streams/Log.ts"
 import type { Core } from "./core.ts"
 
 const lookMs = 5
+/** Requests that still wait are kept from the next worker for no longer than this. */
+const handOverMs = 1_000
 /** For the last frames to become durable and come back by the tail. */
 const flushMsMax = 5_000
 
@@ -30,7 +32,11 @@ export const drain = Effect.fn("Worker.drain")(function* (options: DrainOptions)
   const { core, now, drainMs } = options
   core.lifecycle.drain()
   core.backlog.close()
-  yield* waitFor(() => core.count("running", "claiming") === 0, drainMs, now)
+  const handOverAt = now() + Math.min(drainMs, handOverMs)
+  const mayLeave = () =>
+    core.count("running", "claiming") === 0 ||
+    (now() >= handOverAt && core.count("reading", "waiting") > 0)
+  yield* waitFor(mayLeave, drainMs, now)
   core.abandon()
   yield* waitFor(() => !core.writer.busy && core.count("ending") === 0, flushMsMax, now)
   yield* options.commit.pipe(

@@ -2,9 +2,10 @@
 // the log in the order in which they were added, each in one frame, with at most one append
 // outstanding a partition: what comes meanwhile goes into the next frame (group commit).
 //
-// An urgent entry (a request's first token, an end, an adopting claim) goes as soon as the
-// partition is idle. Others wait for company, at most flushMs since the partition's last flush. An
-// append whose outcome is unknown is sent again as it was: the fold drops what it already holds.
+// A request's first token, an end and an adopting claim go as soon as the partition is idle; other
+// tokens wait for company a little; a fresh request's claim waits for its first token, so that the
+// two share one commit. An append whose outcome is unknown is sent again as it was: the fold drops
+// what it already holds.
 import type { TokenEntry } from "../../schemas/types.ts"
 import type { LogError, OnAppended } from "../../streams/Log.ts"
 
@@ -27,6 +28,12 @@ export interface FrameWriterOptions {
   readonly onLost: (error: LogError) => void
 }
 
+/**
+ * now: as soon as the partition is idle. soon: flushMs after the partition's last flush at the latest.
+ * lazy: rather with what comes next than alone, but no longer than flushMs.
+ */
+export type Urgency = "now" | "soon" | "lazy"
+
 interface Pending {
   readonly entry: TokenEntry
   readonly landed: Landed | null
@@ -40,13 +47,28 @@ export class FrameBuffer {
    */
   number = 0
   urgent = false
+  /** Holds more than first claims. */
+  soon = false
+  /** Since when it holds nothing but first claims. */
+  lazySince: number | null = null
   outstanding = false
   flushedAt = 0
   failingSince: number | null = null
 
-  add(entry: TokenEntry, urgent: boolean, landed: Landed | null = null): void {
+  add(entry: TokenEntry, urgency: Urgency, landed: Landed | null = null): void {
     this.pending.push({ entry, landed })
-    if (urgent) this.urgent = true
+    if (urgency === "now") this.urgent = true
+    else if (urgency === "soon") this.soon = true
+  }
+
+  /** How long until it is due. */
+  waitMs(nowMs: number, flushMs: number): number {
+    if (this.urgent) return 0
+    this.lazySince ??= nowMs
+    const since = this.soon ? this.flushedAt : this.lazySince
+    const ms = since + flushMs - nowMs
+    // A clock that was set back must not hold entries for longer than the rule says.
+    return ms > flushMs ? 0 : ms
   }
 
   /** As many entries as one frame may hold, at least one. */
@@ -62,6 +84,8 @@ export class FrameBuffer {
     const taken = this.pending
     this.pending = taken.splice(count)
     this.urgent = this.urgent && this.pending.length > 0
+    this.soon = this.pending.length > 0
+    this.lazySince = null
     return taken
   }
 }
@@ -119,9 +143,8 @@ export class FrameWriter {
   #flushPartition(partition: number, now: number): void {
     const buffer = this.#buffers[partition]!
     if (buffer.outstanding || buffer.pending.length === 0 || this.#lost) return
-    const waitMs = buffer.urgent ? 0 : buffer.flushedAt + this.#options.flushMs - now
-    // A clock that was set back must not hold entries for longer than the rule says.
-    if (waitMs > 0 && waitMs <= this.#options.flushMs) return this.#arm(waitMs)
+    const waitMs = buffer.waitMs(now, this.#options.flushMs)
+    if (waitMs > 0) return this.#arm(waitMs)
     buffer.flushedAt = now
     buffer.outstanding = true
     this.#send(partition, buffer.take())

@@ -151,7 +151,7 @@ export class Generation {
       finish: null,
       stopReason: null,
     }
-    buffer.add(open, urgent)
+    buffer.add(open, urgent ? "now" : "soon")
     choice.open = open
     choice.openNumber = buffer.number
     return open
@@ -164,7 +164,7 @@ export class Generation {
     if (this.#scored.has(prompt)) return
     this.#scored.add(prompt)
     const attempt = this.attempt
-    this.#buffer.add({ kind: "PromptScored", requestId, attempt, prompt, logprobs }, false)
+    this.#buffer.add({ kind: "PromptScored", requestId, attempt, prompt, logprobs }, "soon")
   }
 
   /** Counted once a prompt, by its first choice: the others hit what that one computed. */

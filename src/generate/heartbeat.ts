@@ -1,12 +1,15 @@
 // The worker's pulse: its status to the workers' log each second and at every change of state, and
 // the gauges that come from the same numbers. A heartbeat that cannot be written is the log's
 // trouble; the next one says the same and more.
-import type { WorkerState } from "../../schemas/types.ts"
+import { Effect } from "effect"
+import type { WorkerState, WorkerStatus } from "../../schemas/types.ts"
 import type { Metrics } from "../telemetry/Metrics.ts"
 import type { EngineStats } from "./engine/Engine.ts"
 import type { StepOutput } from "./engine/stepOutput.ts"
 import { Meter, statusOf, type StatusParts } from "./status.ts"
 import type { WorkerLog } from "../../streams/WorkerLog.ts"
+
+const lastWordMs = 1_000
 
 export interface HeartbeatOptions extends StatusParts {
   readonly log: WorkerLog["Service"]
@@ -35,15 +38,24 @@ export class Heartbeat {
     this.beat()
   }
 
+  /** The last word, durable where the log still takes it. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => {
+    this.#state = "stopped"
+    return this.#options.log.append(this.#status(0))
+  }).pipe(Effect.timeout(lastWordMs), Effect.ignore)
+
   beat(): void {
     const { now, log, metrics, model, core, engine } = this.#options
-    const nowMs = now()
-    const tokensPerSecond = this.#meter.rate(nowMs)
-    const status = statusOf(this.#options, { nowMs, state: this.#state, tokensPerSecond })
-    log.appendThen(status, () => {})
+    const tokensPerSecond = this.#meter.rate(now())
+    log.appendThen(this.#status(tokensPerSecond), () => {})
     metrics.queueDepth(model, core.count("reading", "waiting"))
     metrics.tokensPerSecond(model, tokensPerSecond)
     this.#gauges(engine.stats())
+  }
+
+  #status(tokensPerSecond: number): WorkerStatus {
+    const moment = { nowMs: this.#options.now(), state: this.#state, tokensPerSecond }
+    return statusOf(this.#options, moment)
   }
 
   #gauges(stats: EngineStats): void {

@@ -3,7 +3,8 @@
 // here already instead of running it a second time.
 import type { RequestAccepted, Tier } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
-import { History } from "./adopt.ts"
+import { completionTokens } from "../../streams/fold/requestState.ts"
+import type { History } from "./adopt.ts"
 import type { Claim } from "./claim.ts"
 import type { Generation } from "./generation.ts"
 
@@ -38,6 +39,8 @@ export class InFlight {
   history: History | null = null
   claim: Claim | null = null
   generation: Generation | null = null
+  isSuspect = false
+  loggedTokens = 0
   /** Engine sequences it holds slots for. */
   seated = 0
 
@@ -66,8 +69,15 @@ export class InFlight {
     return this.request.deadline
   }
 
-  get isSuspect(): boolean {
-    return this.history !== null && this.history.isSuspect
+  /** Of its prompts and of what is logged, before there can be another token. */
+  get tokensToCompute(): number {
+    return this.promptTokens + this.loggedTokens
+  }
+
+  /** Looks at its history when it takes a slot; stays what it was after that. */
+  weigh(history: History): void {
+    this.isSuspect = history.isSuspect
+    this.loggedTokens = completionTokens(history.state)
   }
 }
 

@@ -57,6 +57,7 @@ export class Lifecycle {
   read(item: InFlight): void {
     if (!item.isHeld || item.phase !== "reading" || item.history === null) return
     if (item.history.isSettled) return this.settle(item)
+    item.weigh(item.history)
     item.phase = "waiting"
     this.#parts.admission.enqueue(item)
   }
@@ -104,7 +105,7 @@ export class Lifecycle {
     const claim = new Claim(1, null)
     item.claim = claim
     const entry: TokenEntry = { kind: "AttemptClaimed", requestId, attempt: 1, worker: workerId }
-    writer.buffer(item.tokenPartition).add(entry, false, (offset) => {
+    writer.buffer(item.tokenPartition).add(entry, "lazy", (offset) => {
       if (item.claim === claim && !claim.landed(offset)) this.#yield(item)
     })
     this.#run(item, 1)
@@ -127,7 +128,7 @@ export class Lifecycle {
     this.#events.watchOwn(item.tokenPartition, 1)
     writer
       .buffer(item.tokenPartition)
-      .add({ kind: "AttemptClaimed", requestId, attempt, worker: workerId }, true)
+      .add({ kind: "AttemptClaimed", requestId, attempt, worker: workerId }, "now")
   }
 
   /** Own claim was read back, after everything that came before it. */
@@ -219,7 +220,7 @@ export class Lifecycle {
     if (!item.isHeld || item.phase === "ending") return
     this.#leave(item)
     item.phase = "ending"
-    this.#parts.writer.buffer(item.tokenPartition).add(entry, true, (offset) => {
+    this.#parts.writer.buffer(item.tokenPartition).add(entry, "now", (offset) => {
       if (item.isHeld && item.phase === "ending") this.#events.awaitTail(item, offset)
     })
   }

@@ -23,17 +23,20 @@ export class Slots {
   /** Choices that the engine's full queue sent back, oldest first. */
   readonly #delayed = new Set<Seat>()
   readonly #load = [0, 0, 0]
-  /** Suspects run one at a time until their first token. */
-  #suspect: InFlight | null = null
+  /** Adopted requests that have claimed and have no token since. */
+  readonly #adopting = new Set<InFlight>()
+  readonly #adoptTokensMax: number
   #lastHandle = 0
 
-  constructor(engine: Engine["Service"]) {
+  /** `adoptTokensMax`: of prompts and logged ids that claimed requests wait to have computed. */
+  constructor(engine: Engine["Service"], adoptTokensMax: number) {
     this.#engine = engine
+    this.#adoptTokensMax = adoptTokensMax
   }
 
   /** A request that is bigger than the engine's batch may come in when nothing of its rank runs. */
   readonly room = (item: InFlight): boolean => {
-    if (item.isSuspect && this.#suspect !== null) return false
+    if (item.history !== null && !this.#mayAdopt(item)) return false
     const load = this.#loadUpTo(rankOf[item.tier])
     return load === 0 || load + item.sequences <= this.#engine.info.sequencesMax
   }
@@ -41,7 +44,7 @@ export class Slots {
   take(item: InFlight): void {
     item.seated = item.sequences
     this.#load[rankOf[item.tier]]! += item.seated
-    if (item.isSuspect) this.#suspect = item
+    if (item.history !== null) this.#adopting.add(item)
   }
 
   /** Submits every choice that is not over; the first hard refusal, or null. */
@@ -91,9 +94,24 @@ export class Slots {
     this.progressed(item)
   }
 
-  /** It has a token, or is gone: the next suspect may run. */
+  /** It has a token, or is gone. */
   progressed(item: InFlight): void {
-    if (this.#suspect === item) this.#suspect = null
+    this.#adopting.delete(item)
+  }
+
+  /**
+   * A claim without a token counts against a request when its worker dies, so requests are claimed
+   * shortly before the engine comes to them, and suspects one at a time with nobody beside them.
+   */
+  #mayAdopt(item: InFlight): boolean {
+    if (this.#adopting.size === 0) return true
+    if (item.isSuspect) return false
+    let tokens = item.tokensToCompute
+    for (const other of this.#adopting) {
+      if (other.isSuspect) return false
+      tokens += other.tokensToCompute
+    }
+    return tokens <= this.#adoptTokensMax
   }
 
   get used(): number {

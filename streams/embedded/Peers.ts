@@ -42,13 +42,20 @@ export class Peers {
     }
   }
 
-  open(logFolder: string): void {
+  /** Calls back once every process that was there knows of this one, or is known to be gone. */
+  open(logFolder: string, opened: () => void): void {
     const name = `${process.pid}.${process.hrtime.bigint().toString(36)}`
     const folder = wakeFolder(logFolder, name)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
+    this.#server.once("error", opened)
     this.#server.listen(join(folder, name), () => {
-      for (const other of readdirSync(folder).slice(0, peersMax)) {
-        if (other !== name) this.#connect(join(folder, other))
+      const others = readdirSync(folder).filter((other) => other !== name)
+      let left = Math.min(others.length, peersMax)
+      if (left === 0) opened()
+      for (const other of others.slice(0, peersMax)) {
+        this.#connect(join(folder, other), () => {
+          if (--left === 0) opened()
+        })
       }
     })
     this.#server.unref()
@@ -60,14 +67,18 @@ export class Peers {
   }
 
   /** A socket that nobody listens on was left by a process that died. */
-  #connect(path: string): void {
+  #connect(path: string, settled: () => void): void {
     const socket = createConnection(path)
-    socket.on("error", (error) => {
+    socket.once("error", (error) => {
       if ("code" in error && error.code === "ECONNREFUSED") {
         Result.try(() => rmSync(path, { force: true }))
       }
+      settled()
     })
-    socket.on("connect", () => this.#join(socket))
+    socket.once("connect", () => {
+      this.#join(socket)
+      settled()
+    })
   }
 
   #join(socket: Socket): void {
@@ -90,10 +101,19 @@ export class Peers {
 
 const wakeByte = Buffer.from([1])
 
+/** A peer that is stopped does not answer; nobody waits for it. */
+const openTimeout = "1 second"
+
 export const openPeers = (
   logFolder: string,
   peers: Peers,
-): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.ignore(Effect.try(() => peers.open(logFolder))), () =>
-    Effect.sync(() => peers.close()),
+): Effect.Effect<void, never, Scope.Scope> => {
+  const open = Effect.callback<void>((resume) => {
+    const opened = () => resume(Effect.void)
+    if (Result.isFailure(Result.try(() => peers.open(logFolder, opened)))) opened()
+  })
+  return Effect.andThen(
+    Effect.addFinalizer(() => Effect.sync(() => peers.close())),
+    Effect.asVoid(Effect.timeoutOption(open, openTimeout)),
   )
+}

@@ -1,6 +1,7 @@
 // Shares partitions out among a group's members: pure, the same for the same input in every
-// process. Each member gets its part in proportion to its slots, to a partition; what a member
-// holds it keeps as far as its part goes, so that as few partitions as possible move.
+// process. Of each topic a member gets its part in proportion to its slots, to a partition; what
+// does not divide goes to whoever has got least over the topics before. What a member holds it
+// keeps as far as its part goes, so that few partitions move.
 import type { TopicPartition } from "../Log.ts"
 import { partitionKey } from "../partitionKey.ts"
 
@@ -14,67 +15,72 @@ export type Assignment = Readonly<Record<string, ReadonlyArray<TopicPartition>>>
 
 interface Share {
   readonly claimant: Claimant
-  readonly quota: number
   readonly held: Array<TopicPartition>
+  /** Partitions due to it by its slots, over the topics so far, less those it was allotted. */
+  due: number
 }
 
-/** Whole parts that sum to `count`, by largest remainder; equal remainders go by id. */
-const quotas = (claimants: ReadonlyArray<Claimant>, count: number): ReadonlyArray<number> => {
-  const slots = claimants.reduce((sum, claimant) => sum + Math.max(1, claimant.slots), 0)
-  const exact = claimants.map((claimant) => (count * Math.max(1, claimant.slots)) / slots)
-  const parts = exact.map(Math.floor)
-  const rest = count - parts.reduce((sum, part) => sum + part, 0)
-  const byRemainder = exact
-    .map((part, index) => ({ index, remainder: part - Math.floor(part) }))
-    .sort((a, b) => b.remainder - a.remainder || a.index - b.index)
-  for (const { index } of byRemainder.slice(0, rest)) parts[index] = (parts[index] ?? 0) + 1
+/** A member with no slot would own nothing and wait for ever: it counts as one. */
+const weight = ({ claimant }: Share): number => Math.max(1, claimant.slots)
+
+/** How many partitions of a topic each of its subscribers gets; they sum to `count`. */
+const allot = (subscribers: ReadonlyArray<Share>, count: number): ReadonlyMap<Share, number> => {
+  const total = subscribers.reduce((sum, share) => sum + weight(share), 0)
+  const parts = new Map<Share, number>()
+  let rest = count
+  for (const share of subscribers) {
+    const exact = (count * weight(share)) / total
+    parts.set(share, Math.floor(exact))
+    share.due += exact - Math.floor(exact)
+    rest -= Math.floor(exact)
+  }
+  const neediest = subscribers.toSorted(
+    (a, b) => b.due - a.due || (a.claimant.id < b.claimant.id ? -1 : 1),
+  )
+  for (const share of neediest.slice(0, rest)) {
+    parts.set(share, (parts.get(share) ?? 0) + 1)
+    share.due -= 1
+  }
   return parts
 }
 
-const holds = (share: Share, topic: string): number =>
-  share.held.filter((partition) => partition.topic === topic).length
+const assignTopic = (
+  subscribers: ReadonlyArray<Share>,
+  partitions: ReadonlyArray<TopicPartition>,
+  previous: Assignment,
+): void => {
+  const room = new Map(allot(subscribers, partitions.length))
+  const free = new Map(partitions.map((partition) => [partitionKey(partition), partition]))
+  const give = (share: Share, partition: TopicPartition) => {
+    free.delete(partitionKey(partition))
+    share.held.push(partition)
+    room.set(share, (room.get(share) ?? 0) - 1)
+  }
+  for (const share of subscribers) {
+    for (const partition of previous[share.claimant.id] ?? []) {
+      const isFree = free.has(partitionKey(partition))
+      if (isFree && (room.get(share) ?? 0) > 0) give(share, partition)
+    }
+  }
+  for (const partition of free.values()) {
+    const share = subscribers.find((one) => (room.get(one) ?? 0) > 0)
+    if (share !== undefined) give(share, partition)
+  }
+}
 
-/**
- * Whoever subscribes and is furthest below its part; among equals the one with the least of this
- * topic, so that no member gets all of one tier. Where all are at their part (members differ in
- * topics), the least laden one.
- */
-const taker = (shares: ReadonlyArray<Share>, partition: TopicPartition): Share | undefined =>
-  shares
-    .filter(({ claimant }) => claimant.topics.includes(partition.topic))
-    .sort(
-      (a, b) =>
-        Number(a.held.length >= a.quota) - Number(b.held.length >= b.quota) ||
-        holds(a, partition.topic) / Math.max(1, a.claimant.slots) -
-          holds(b, partition.topic) / Math.max(1, b.claimant.slots) ||
-        a.held.length / Math.max(1, a.quota) - b.held.length / Math.max(1, b.quota) ||
-        (a.claimant.id < b.claimant.id ? -1 : 1),
-    )[0]
-
+/** `partitions` are ordered by topic; a topic that nobody subscribes to goes to nobody. */
 export const assign = (
   claimants: ReadonlyArray<Claimant>,
   partitions: ReadonlyArray<TopicPartition>,
   previous: Assignment,
 ): Assignment => {
-  const sorted = [...claimants].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const parts = quotas(sorted, partitions.length)
-  const shares = sorted.map((claimant, index): Share => {
-    return { claimant, quota: parts[index] ?? 0, held: [] }
-  })
-  const taken = new Set<string>()
-  const known = new Set(partitions.map(partitionKey))
-  for (const { claimant, quota, held } of shares) {
-    for (const partition of previous[claimant.id] ?? []) {
-      const key = partitionKey(partition)
-      const wanted = known.has(key) && claimant.topics.includes(partition.topic)
-      if (!wanted || taken.has(key) || held.length >= quota) continue
-      taken.add(key)
-      held.push(partition)
-    }
-  }
-  for (const partition of partitions) {
-    if (taken.has(partitionKey(partition))) continue
-    taker(shares, partition)?.held.push(partition)
+  const shares = claimants
+    .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    .map((claimant): Share => ({ claimant, held: [], due: 0 }))
+  for (const topic of new Set(partitions.map((partition) => partition.topic))) {
+    const subscribers = shares.filter(({ claimant }) => claimant.topics.includes(topic))
+    const ofTopic = partitions.filter((partition) => partition.topic === topic)
+    if (subscribers.length > 0) assignTopic(subscribers, ofTopic, previous)
   }
   return Object.fromEntries(shares.map(({ claimant, held }) => [claimant.id, held]))
 }

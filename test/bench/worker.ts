@@ -63,6 +63,7 @@ const makeWorld = (scripted: ScriptedEngine, encoded: boolean): World => {
     tailStarts: ends.map(() => 0),
     backlog: { requestsMax: 2 * atOnce, promptTokensMax: 1e7 },
     claimsMax: 3,
+    adoptTokensMax: 2048,
     flushMs: 10,
     now: () => performance.timeOrigin + performance.now(),
     after: () => {},

@@ -1,9 +1,10 @@
 // What every Engine keeps, whatever makes its tokens: one suite, run on the scripted twin and on
 // the native engine with the bundled model. A case opens its own engine, so limits can be small.
 import { describe, expect, it } from "vitest"
-import type { Engine, EngineSampling, EngineSequence } from "../../src/generate/engine/Engine.ts"
+import type { Engine, EngineSequence } from "../../src/generate/engine/Engine.ts"
 import type { StepOutput } from "../../src/generate/engine/stepOutput.ts"
 import { collectOutputs, type Transcript } from "../support/engineOutputs.ts"
+import { makeSequence, shortPrompt as prompt } from "../support/engineSequence.ts"
 
 export type TestEngine = Engine["Service"]
 
@@ -19,41 +20,6 @@ export interface EngineUnderTest {
     readonly waitingMax: number
   }) => Promise<OpenedEngine>
 }
-
-export const greedy: EngineSampling = {
-  maxTokens: 12,
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 7,
-  choice: 0,
-  stopTokenIds: [],
-  ignoreEos: true,
-  logprobs: -1,
-  promptLogprobs: -1,
-}
-
-const prompt = [0, 300, 301, 302, 303]
-
-export const makeSequence = (
-  handle: number,
-  changes: Partial<Omit<EngineSequence, "sampling">> & { sampling?: Partial<EngineSampling> } = {},
-): EngineSequence => ({
-  sequence: handle,
-  promptIds: prompt,
-  generatedIds: [],
-  priority: 0,
-  arrivedAt: 1_700_000_000_000 + handle,
-  cacheSalt: "",
-  ...changes,
-  sampling: { ...greedy, ...changes.sampling },
-})
 
 const seeded = { temperature: 0.8, ignoreEos: true }
 

@@ -8,9 +8,9 @@ import { testLog, unique, useKafka } from "../support/services/testKafka.ts"
 
 const { bootstrap } = useKafka()
 
-/** Kafka deletes whole segments: small ones make a small retention visible. */
+/** Kafka deletes whole segments, and counts bytes as it stores them: small ones, not compressed. */
 const layer = testLog(bootstrap, {
-  topicSettings: { "internal.segment.bytes": "12000" },
+  topicSettings: { "internal.segment.bytes": "12000", "compression.type": "uncompressed" },
   groupTimes: { heartbeatMs: 200, sessionMs: 10_000, rebalanceMs: 10_000 },
 })
 

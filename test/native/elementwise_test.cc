@@ -9,6 +9,9 @@
 #include "kernels/embed.h"
 #include "kernels/exp.h"
 #include "kernels/kernels.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/silu_mul.h"
 #include "packed_matrix.h"
 
 namespace sluice {

@@ -16,6 +16,7 @@
 #include "engine/sequence.h"
 #include "kernels/sampler.h"
 #include "model/backend.h"
+#include "model/sampler_row.h"
 
 namespace sluice::fake {
 

@@ -26,9 +26,14 @@ struct Rows {
   size_t stride;
 };
 
-// y of rows [first, first + count) of x, computed as one call for each range of strips.
-std::vector<float> multiply(
-    Isa isa, const PackedMatrix& packed, const Rows& x, WorkRange rows, uint32_t strips_at_once) {
+struct Split {
+  WorkRange rows;
+  uint32_t strips_at_once;
+};
+
+// y of some rows of x, computed as one call for each range of strips.
+std::vector<float> multiply(Isa isa, const PackedMatrix& packed, const Rows& x, Split split) {
+  const auto [rows, strips_at_once] = split;
   const Matrix& matrix = packed.matrix;
   const size_t stride = size_t{matrix.strips()} * kStripOutputs;
   std::vector<float> y((rows.end - rows.begin) * stride, kPoison);
@@ -104,7 +109,7 @@ TEST("matmul agrees with float64 for every kind of weights") {
     for (const Isa isa : kIsas) {
       if (!has_isa(isa)) continue;
       const WorkRange rows{0, 7};
-      check_against_float64(packed, x, multiply(isa, packed, x, rows, packed.matrix.strips()));
+      check_against_float64(packed, x, multiply(isa, packed, x, {rows, packed.matrix.strips()}));
     }
   }
 }
@@ -116,7 +121,7 @@ TEST("a row of matmul has the same bits alone, in any crowd and over any split")
     const Rows x = make_rows(65, shape.inputs, &random);
     const uint32_t strips = packed.matrix.strips();
     const Isa widest = has_isa(Isa::kAvx2) ? Isa::kAvx2 : Isa::kScalar;
-    const std::vector<float> whole = multiply(widest, packed, x, {0, 65}, strips);
+    const std::vector<float> whole = multiply(widest, packed, x, {{0, 65}, strips});
     const size_t stride = whole.size() / 65;
     const auto same = [&](const std::vector<float>& some, uint32_t first) {
       return std::memcmp(some.data(), &whole[first * stride], some.size() * sizeof(float)) == 0;
@@ -125,7 +130,7 @@ TEST("a row of matmul has the same bits alone, in any crowd and over any split")
       const uint32_t first = random.below(65 - count + 1);
       const WorkRange rows{first, first + count};
       const uint32_t at_once = 1 + random.below(5);
-      CHECK(same(multiply(widest, packed, x, rows, at_once), first));
+      CHECK(same(multiply(widest, packed, x, {rows, at_once}), first));
     }
   }
 }
@@ -137,8 +142,8 @@ TEST("the instruction sets agree to the bit") {
     const PackedMatrix packed = make_matrix(shape, &random);
     const Rows x = make_rows(9, shape.inputs, &random);
     const uint32_t strips = packed.matrix.strips();
-    const std::vector<float> plain = multiply(Isa::kScalar, packed, x, {0, 9}, strips);
-    const std::vector<float> fast = multiply(Isa::kAvx2, packed, x, {0, 9}, strips);
+    const std::vector<float> plain = multiply(Isa::kScalar, packed, x, {{0, 9}, strips});
+    const std::vector<float> fast = multiply(Isa::kAvx2, packed, x, {{0, 9}, strips});
     CHECK(std::memcmp(plain.data(), fast.data(), plain.size() * sizeof(float)) == 0);
   }
 }
@@ -147,7 +152,7 @@ TEST("accumulate adds to what y holds") {
   RandomSource random(14);
   const PackedMatrix packed = make_matrix({WeightType::kBf16, 32, 64, 0, false}, &random);
   const Rows x = make_rows(1, 64, &random);
-  const std::vector<float> plain = multiply(Isa::kScalar, packed, x, {0, 1}, 2);
+  const std::vector<float> plain = multiply(Isa::kScalar, packed, x, {{0, 1}, 2});
   for (const Isa isa : kIsas) {
     if (!has_isa(isa)) continue;
     std::vector<float> y(32, 2);
@@ -161,7 +166,7 @@ TEST("padding of the last strip comes out as zero") {
   RandomSource random(15);
   const PackedMatrix packed = make_matrix({WeightType::kInt4, 40, 64, 32, false}, &random);
   const Rows x = make_rows(3, 64, &random);
-  const std::vector<float> y = multiply(Isa::kScalar, packed, x, {0, 3}, 3);
+  const std::vector<float> y = multiply(Isa::kScalar, packed, x, {{0, 3}, 3});
   for (uint32_t row = 0; row < 3; ++row) {
     for (uint32_t n = 40; n < 48; ++n) CHECK_EQ(y[row * 48 + n], 0.0f);
   }

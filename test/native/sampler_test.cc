@@ -240,7 +240,7 @@ TEST("penalties look where OpenAI and vLLM say") {
 TEST("bias and bans change what is drawn") {
   std::vector<float> logits = {5, 4, 3, 2};
   const LogitBias biases[] = {{3, 100}, {0, -100}};
-  const uint32_t banned[] = {3};
+  const uint32_t banned[] = {3, 4, 0xFFFFFFFF};
   SamplingArgs args;
   args.temperature = 0;
   args.biases = biases;

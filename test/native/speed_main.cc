@@ -33,15 +33,23 @@ std::vector<uint32_t> prompt_of(uint32_t tokens, uint32_t salt, uint32_t vocab) 
   return ids;
 }
 
-void report(const char* what, uint32_t streams, uint32_t tokens, double elapsed, uint64_t hash) {
+struct Measured {
+  const char* what;
+  uint32_t streams;
+  uint32_t tokens;
+  double elapsed;
+  uint64_t hash;
+};
+
+void report(const Measured& measured) {
   std::printf(
       "{\"what\": \"%s\", \"streams\": %u, \"tokens\": %u, \"tokens_per_s\": %.1f, "
       "\"hash\": \"%016llx\"}\n",
-      what,
-      streams,
-      tokens,
-      tokens / elapsed,
-      static_cast<unsigned long long>(hash));
+      measured.what,
+      measured.streams,
+      measured.tokens,
+      measured.tokens / measured.elapsed,
+      static_cast<unsigned long long>(measured.hash));
   std::fflush(stdout);
 }
 
@@ -58,7 +66,7 @@ void measure_decode(BackendDriver* driver, uint32_t streams, uint32_t vocab) {
   const double elapsed = seconds() - start;
   uint64_t hash = 0;
   for (const DrivenSequence& sequence : driver->sequences()) hash = hash_of(sequence.ids, hash);
-  report("decode", streams, streams * kDecodeTokens, elapsed, hash);
+  report({"decode", streams, streams * kDecodeTokens, elapsed, hash});
 }
 
 void measure_prefill(BackendDriver* driver, uint32_t tokens, uint32_t vocab) {
@@ -69,7 +77,7 @@ void measure_prefill(BackendDriver* driver, uint32_t tokens, uint32_t vocab) {
   const double start = seconds();
   driver->run(1, tokens);
   const double elapsed = seconds() - start;
-  report("prefill", 1, tokens, elapsed, hash_of(driver->sequences()[0].ids, 0));
+  report({"prefill", 1, tokens, elapsed, hash_of(driver->sequences()[0].ids, 0)});
 }
 
 }  // namespace

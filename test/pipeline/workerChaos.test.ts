@@ -1,6 +1,6 @@
-// Workers that come, leave and die at random over requests that are cancelled, expire or come twice:
-// every request ends once, every transcript is a prefix of the undisturbed one and the whole of it where
-// it finished, and nothing is committed that is not over. SLUICE_SEED replays a run.
+// Workers that come, leave and die at random over requests that are cancelled, expire or come
+// twice: every request ends once, every transcript is a prefix of the undisturbed one and the whole
+// of it where it finished, and nothing is committed that is not over. SLUICE_SEED replays a run.
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"

@@ -82,14 +82,15 @@ describe("a group of workers", () => {
     () =>
       Effect.gen(function* () {
         const world = yield* makeWorld
-        const first = yield* world.worker({ engine: { stepIntervalMs: 2 }, drainMs: 30 })
+        const first = yield* world.worker({ engine: { stepIntervalMs: 2 }, drainMs: 300 })
         const quick = accepted({ maxTokens: 4 })
-        const long = accepted({ maxTokens: 300 })
+        const long = accepted({ maxTokens: 1500 })
         yield* world.send(long)
         yield* world.until(long.requestId, ({ events }) => events > 5)
         yield* world.send(quick)
         yield* world.until(quick.requestId, ({ attempt }) => attempt === 1)
         yield* first.stop
+        assert.strictEqual((yield* world.statuses).at(-1)?.state, "stopped")
         const left = yield* world.stateOf(long.requestId)
         assert.isNull(left.terminal)
         assert.isAbove(left.events, 10)
@@ -98,10 +99,28 @@ describe("a group of workers", () => {
         assert.strictEqual((yield* world.stateOf(long.requestId)).events, left.events)
         const second = yield* world.worker()
         const state = yield* world.until(long.requestId, isEnded)
-        assert.strictEqual(state.terminal?.completionTokens, 300)
+        assert.strictEqual(state.terminal?.completionTokens, 1500)
         yield* second.stop
         assert.strictEqual(yield* world.committed(0), 2)
       }),
+  )
+
+  it.live("keeps waiting requests from the next worker for a second at most", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const engine = { sequencesMax: 1, stepIntervalMs: 5 }
+      const first = yield* world.worker({ engine, drainMs: 20_000 })
+      const long = accepted({ maxTokens: 4000 })
+      const waits = accepted({ maxTokens: 5 })
+      yield* world.send(long)
+      yield* world.send(waits)
+      yield* world.until(long.requestId, ({ events }) => events > 5)
+      const begin = performance.now()
+      yield* first.stop
+      assert.isBelow(performance.now() - begin, 3000)
+      yield* world.worker()
+      yield* world.until(waits.requestId, isEnded)
+    }),
   )
 
   it.live("lets a priority request in before the flex ones that came first", () =>

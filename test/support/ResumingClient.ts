@@ -1,5 +1,5 @@
-// A client that loses nothing: it streams a completion over SSE, remembers the last cursor, and after
-// every break asks for the rest of the same request. It keeps each event as it came.
+// A client that loses nothing: it streams a completion over SSE, remembers the last cursor, and
+// after every break asks for the rest of the same request. It keeps each event as it came.
 import { type ClientRequest, get, request, type IncomingMessage } from "node:http"
 
 /** Where the server is now; null while it is away. */

@@ -1,6 +1,7 @@
 // A log in memory with every topic of one model, and workers on it that tests start, step, freeze
 // and kill. What happened is read from the token log by the fold, as every client's view is.
 import { Effect, Exit, Layer, Scope } from "effect"
+import { codecs } from "../../schemas/codec.ts"
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { Config } from "../../src/config/Config.ts"
 import { defaults } from "../../src/config/settings.ts"
@@ -18,9 +19,10 @@ import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import { apply, emptyState, type RequestState } from "../../streams/fold/requestState.ts"
 import { Log } from "../../streams/Log.ts"
 import { layerMemory } from "../../streams/memory/MemoryLog.ts"
+import { readRecord } from "../../streams/readRecord.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
-import { modelTopics, requestTopic, sharedTopics } from "../../streams/topics.ts"
+import { modelTopics, requestTopic, sharedTopics, workerTopic } from "../../streams/topics.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { letters } from "./generate.ts"
 
@@ -114,6 +116,7 @@ type Logs = Log | RequestLog | TokenLog | CommandLog | DeadLetterLog | WorkerLog
 export const makeWorld = Effect.gen(function* () {
   const context = yield* Layer.build(layerLogs)
   const logs = Layer.succeedContext(context)
+  const log = yield* Effect.provide(Log, context)
   const requests = yield* Effect.provide(RequestLog, context)
   const tokens = yield* Effect.provide(TokenLog, context)
   const read = Effect.fnUntraced(function* () {
@@ -135,7 +138,7 @@ export const makeWorld = Effect.gen(function* () {
     })
   return {
     context,
-    log: yield* Effect.provide(Log, context),
+    log,
     tokens,
     requests,
     letters: yield* Effect.provide(DeadLetterLog, context),
@@ -143,6 +146,9 @@ export const makeWorld = Effect.gen(function* () {
     worker: (options: WorkerOptions = {}) => startWorker(logs, options),
     send: (request: RequestAccepted, partition = 0) =>
       requests.append(request, { partition, key: "k" }),
+    statuses: Effect.map(log.read({ topic: workerTopic, partition: 0 }, 0, 1 << 20), (records) =>
+      records.flatMap((record) => readRecord(codecs.workerStatus, record).value ?? []),
+    ),
     entriesOf,
     stateOf,
     /** Of the default tier's partition. */

@@ -1,5 +1,5 @@
-// The scripts behind `npm start` and `npm test`: what they say on a machine that lacks something, and
-// that a finished set-up costs nothing.
+// The scripts behind `npm start` and `npm test`: what they say on a machine that lacks something,
+// and that a finished set-up costs nothing.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"

@@ -1,3 +1,4 @@
+// The one form of embed.
 #include "kernels/embed.h"
 
 #include "kernels/matmul.h"

@@ -1,3 +1,5 @@
+// The plain form of matmul, one output at a time: what the fast forms are held against, to the bit,
+// and what runs where there is no fast form.
 #include "kernels/matmul.h"
 
 #include <cmath>

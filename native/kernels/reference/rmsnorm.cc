@@ -1,3 +1,4 @@
+// The plain form of rmsnorm.
 #include "kernels/rmsnorm.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// The plain form of rope.
 #include "kernels/rope.h"
 
 namespace sluice {

@@ -1,3 +1,4 @@
+// The plain form of silu_mul.
 #include "kernels/silu_mul.h"
 
 #include "kernels/exp.h"

@@ -1,3 +1,4 @@
+// Bins of logits, and the exact limits of top-k, top-p and min-p inside the bin that decides.
 #include "kernels/sampling/cut.h"
 
 #include <algorithm>

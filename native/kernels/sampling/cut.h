@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "model/backend.h"
+#include "kernels/sampling/args.h"
 
 namespace sluice {
 

@@ -25,7 +25,7 @@ export interface NativeEngineOptions extends Omit<NativeOpenOptions, "eosIds"> {
 }
 
 /** Sequences that wait inside the engine; the worker's own bound is far below. */
-export const waitingMax = 4096
+const waitingMax = 4096
 
 export const nativeDefaults: Omit<NativeEngineOptions, "folder" | "model" | "eosIds"> = {
   dtype: "auto",

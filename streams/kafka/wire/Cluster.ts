@@ -46,6 +46,7 @@ export class Wire {
       try {
         return await this.node(id).call(name, args)
       } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
         failure = error
       }
     }
@@ -157,7 +158,7 @@ export class Cluster {
   }
 
   async everything(): Promise<Metadata> {
-    return this.#ask(null)
+    return this.#ask([])
   }
 
   async #refresh(): Promise<void> {
@@ -167,12 +168,14 @@ export class Cluster {
     this.#refreshedAt = this.now()
     this.#addresses = new Map(metadata.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     for (const { topic, topicErrorCode, partitionMetadata } of metadata.topicMetadata) {
+      if (!this.#topics.has(topic)) continue
       if (topicErrorCode === codes.none) this.#leaders.set(topic, leadersOf(partitionMetadata))
       else if (topicErrorCode === codes.unknownTopicOrPartition) this.#leaders.set(topic, null)
     }
   }
 
-  async #ask(topics: ReadonlyArray<string> | null): Promise<Metadata> {
+  /** kafkajs writes no topics as all topics. */
+  async #ask(topics: ReadonlyArray<string>): Promise<Metadata> {
     let failure: unknown
     for (const node of this.#askable()) {
       if (this.#closed) throw new BrokerError(null, "the log is closed")
@@ -181,6 +184,7 @@ export class Cluster {
         this.#prefer(node, answer)
         return answer
       } catch (error) {
+        if (!(error instanceof BrokerError)) throw error
         failure = error
       }
     }

@@ -61,6 +61,8 @@ export interface SharedVersions {
   known: Versions | null
 }
 
+const connectionErrors = /^(KafkaJS(Connection|RequestTimeout)|BrokerError)/
+
 export class Node {
   readonly address: Address
   readonly #options: NodeOptions
@@ -153,9 +155,10 @@ export class Node {
       })
     } catch (error) {
       this.#drop(connection, messageOf(error))
-      if (error instanceof Error && error.name === "KafkaJSRequestTimeoutError") {
-        this.#options.onHung(this.address)
-      }
+      const name = error instanceof Error ? error.name : ""
+      if (name === "KafkaJSRequestTimeoutError") this.#options.onHung(this.address)
+      // Anything else is a fault of ours, or bytes that are not Kafka's: no reason to try again.
+      if (!connectionErrors.test(name)) throw error
       throw new BrokerError(null, `${this.#where}: ${messageOf(error)}`)
     }
   }

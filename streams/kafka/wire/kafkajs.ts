@@ -153,7 +153,7 @@ interface Requests {
     { readonly apiVersions: ReadonlyArray<{ apiKey: number; minVersion: number; maxVersion: number }> }
   >
   readonly Metadata: Definition<
-    { readonly topics: ReadonlyArray<string> | null; readonly allowAutoTopicCreation: boolean },
+    { readonly topics: ReadonlyArray<string>; readonly allowAutoTopicCreation: boolean },
     Metadata
   >
   readonly InitProducerId: Definition<

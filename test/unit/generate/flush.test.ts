@@ -39,11 +39,11 @@ const failure = (reason: LogError["reason"]) => new LogError({ reason, message: 
 describe("flushing", () => {
   it("sends at once from an idle partition, and one frame for what came meanwhile", () => {
     const { writer, appends, advance } = make()
-    writer.buffer(0).add(claimed("a"), false)
+    writer.buffer(0).add(claimed("a"), "soon")
     writer.flush()
     expect(appends.map(({ ids }) => ids)).toEqual([["a"]])
     for (const id of ["b", "c", "d"]) {
-      writer.buffer(0).add(claimed(id), true)
+      writer.buffer(0).add(claimed(id), "now")
       writer.flush()
     }
     advance(100)
@@ -54,25 +54,42 @@ describe("flushing", () => {
 
   it("holds what is not urgent for flushMs at most, and nothing urgent", () => {
     const { writer, appends, advance } = make(10)
-    writer.buffer(0).add(claimed("a"), false)
+    writer.buffer(0).add(claimed("a"), "soon")
     writer.flush()
     appends[0]!.done(null, 0)
-    writer.buffer(0).add(claimed("b"), false)
+    writer.buffer(0).add(claimed("b"), "soon")
     writer.flush()
     expect(appends).toHaveLength(1)
     advance(10)
     expect(appends[1]!.ids).toEqual(["b"])
     appends[1]!.done(null, 1)
-    writer.buffer(0).add(claimed("c"), false)
-    writer.buffer(0).add(claimed("d"), true)
+    writer.buffer(0).add(claimed("c"), "soon")
+    writer.buffer(0).add(claimed("d"), "now")
     writer.flush()
     expect(appends[2]!.ids).toEqual(["c", "d"])
   })
 
+  it("holds a lazy entry for what comes next, but no longer than flushMs", () => {
+    const { writer, appends, advance } = make(10)
+    writer.buffer(0).add(claimed("a"), "lazy")
+    writer.flush()
+    advance(4)
+    expect(appends).toHaveLength(0)
+    writer.buffer(0).add(claimed("b"), "now")
+    writer.flush()
+    expect(appends[0]!.ids).toEqual(["a", "b"])
+    appends[0]!.done(null, 0)
+    advance(100)
+    writer.buffer(0).add(claimed("c"), "lazy")
+    writer.flush()
+    advance(10)
+    expect(appends[1]!.ids).toEqual(["c"])
+  })
+
   it("keeps partitions apart", () => {
     const { writer, appends } = make()
-    writer.buffer(0).add(claimed("a"), true)
-    writer.buffer(1).add(claimed("b"), true)
+    writer.buffer(0).add(claimed("a"), "now")
+    writer.buffer(1).add(claimed("b"), "now")
     writer.flush()
     expect(appends.map(({ partition }) => partition)).toEqual([0, 1])
   })
@@ -80,9 +97,9 @@ describe("flushing", () => {
   it("tells each entry the offset of its frame", () => {
     const { writer, appends } = make()
     const offsets: Array<number> = []
-    writer.buffer(0).add(claimed("a"), true, (offset) => offsets.push(offset))
+    writer.buffer(0).add(claimed("a"), "now", (offset) => offsets.push(offset))
     writer.flush()
-    writer.buffer(0).add(claimed("b"), true, (offset) => offsets.push(offset))
+    writer.buffer(0).add(claimed("b"), "now", (offset) => offsets.push(offset))
     appends[0]!.done(null, 41)
     appends[1]!.done(null, 42)
     expect(offsets).toEqual([41, 42])
@@ -91,9 +108,9 @@ describe("flushing", () => {
 
   it("sends a frame of unknown outcome again as it was, before anything newer", () => {
     const { writer, appends, advance } = make()
-    writer.buffer(0).add(claimed("a"), true)
+    writer.buffer(0).add(claimed("a"), "now")
     writer.flush()
-    writer.buffer(0).add(claimed("b"), true)
+    writer.buffer(0).add(claimed("b"), "now")
     appends[0]!.done(failure("unknownOutcome"), -1)
     advance(1000)
     expect(appends.map(({ ids }) => ids)).toEqual([["a"], ["a"]])
@@ -103,7 +120,7 @@ describe("flushing", () => {
 
   it("gives up after its patience, and at once where the log is closed", () => {
     const patient = make()
-    patient.writer.buffer(0).add(claimed("a"), true)
+    patient.writer.buffer(0).add(claimed("a"), "now")
     patient.writer.flush()
     for (let i = 0; patient.lost.length === 0; i++) {
       expect(i).toBeLessThan(100)
@@ -112,7 +129,7 @@ describe("flushing", () => {
     }
     expect(patient.appends.length).toBeGreaterThan(29)
     const closed = make()
-    closed.writer.buffer(0).add(claimed("a"), true)
+    closed.writer.buffer(0).add(claimed("a"), "now")
     closed.writer.flush()
     closed.appends[0]!.done(failure("closed"), -1)
     expect(closed.lost).toEqual(["closed"])
@@ -121,7 +138,7 @@ describe("flushing", () => {
   it("bounds a frame, and loses no entry by it", () => {
     const { writer, appends } = make()
     const ids = Array.from({ length: 5000 }, (_, i) => String(i))
-    for (const id of ids) writer.buffer(0).add(claimed(id), true)
+    for (const id of ids) writer.buffer(0).add(claimed(id), "now")
     writer.flush()
     for (let i = 0; i < appends.length; i++) appends[i]!.done(null, i)
     expect(appends.length).toBeGreaterThan(1)

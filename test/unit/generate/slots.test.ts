@@ -12,9 +12,9 @@ import { makeTextStream } from "../../../src/tokenizer/TextStream.ts"
 import type { Tier } from "../../../schemas/types.ts"
 import { accepted, letters } from "../../support/generate.ts"
 
-const makeItem = (tier: Tier, n = 1) =>
+const makeItem = (tier: Tier, n = 1, prompt: ReadonlyArray<number> = [72, 105]) =>
   new InFlight({
-    request: accepted({}, { tier, n }),
+    request: accepted({}, { tier, n, prompts: [prompt] }),
     record: new Uint8Array(0),
     tokenPartition: 0,
     origin: { topic: "t", partition: 0, offset: 0, timestamp: 0 },
@@ -29,7 +29,7 @@ const makeSlots = (sequencesMax: number, waitingMax = 100) => {
     stepIntervalMs: null,
     now: () => 0,
   })
-  return { engine, slots: new Slots(engine) }
+  return { engine, slots: new Slots(engine, 100) }
 }
 
 const generate = (item: InFlight) => {
@@ -44,13 +44,26 @@ const generate = (item: InFlight) => {
   return item
 }
 
-/** So many claims and no token. */
+/** Half done by another, with so many prompt tokens. */
+const adopted = (tokens: number) => {
+  const item = makeItem(
+    "default",
+    1,
+    Array.from({ length: tokens }, () => 1),
+  )
+  item.history = new History(item.request)
+  item.weigh(item.history)
+  return item
+}
+
+/** Two claims and no token. */
 const suspect = (item: InFlight) => {
   item.history = new History(item.request)
   const { requestId } = item.request
   for (let attempt = 1; attempt <= 2; attempt++) {
     item.history.apply("w", { kind: "AttemptClaimed", requestId, attempt, worker: "w" })
   }
+  item.weigh(item.history)
   return item
 }
 
@@ -89,14 +102,30 @@ describe("slots", () => {
     expect(slots.used).toBe(0)
   })
 
-  it("hold one suspect at a time, until it has a token", () => {
+  it("hold one suspect at a time and no other adoption beside it, until it has a token", () => {
     const { slots } = makeSlots(8)
     const first = suspect(makeItem("default"))
     slots.take(first)
     expect(slots.room(suspect(makeItem("default")))).toBe(false)
+    expect(slots.room(adopted(2))).toBe(false)
     expect(slots.room(makeItem("default"))).toBe(true)
     slots.progressed(first)
     expect(slots.room(suspect(makeItem("default")))).toBe(true)
+  })
+
+  it("let adopted requests claim only as many tokens as the engine comes to soon", () => {
+    const { slots } = makeSlots(64)
+    const first = adopted(60)
+    slots.take(first)
+    expect(slots.room(adopted(60))).toBe(false)
+    expect(slots.room(suspect(makeItem("default")))).toBe(false)
+    const second = adopted(30)
+    expect(slots.room(second)).toBe(true)
+    slots.take(second)
+    slots.progressed(first)
+    expect(slots.room(adopted(60))).toBe(true)
+    slots.stop(second)
+    expect(slots.room(adopted(1000))).toBe(true)
   })
 
   it("keep choices that found the engine's queue full, in order", () => {

@@ -1,0 +1,324 @@
+// What the embedded log promises beyond the contract: several processes on one folder, a bound that
+// is kept and can be left again, and folders that it refuses to touch.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer, Scope } from "effect"
+import { open } from "lmdb"
+import { embeddedLog, type EmbeddedLogOptions } from "../../streams/embedded/EmbeddedLog.ts"
+import { Log } from "../../streams/Log.ts"
+import { child } from "../support/childLines.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
+import { eventually, readAll, record, textOf, texts, topic, watch } from "./log.ts"
+
+const groupTimes = { heartbeatMs: 100, checkMs: 50, sessionMs: 1500 }
+
+const optionsOf = (folder: string, more: Partial<EmbeddedLogOptions> = {}): EmbeddedLogOptions => ({
+  folder,
+  mapBytes: 1024 ** 3,
+  retentionEveryMs: 50,
+  groupTimes,
+  ...more,
+})
+
+/** The log of a folder, open until the scope closes or `close` is run. */
+const opened = Effect.fnUntraced(function* (options: EmbeddedLogOptions) {
+  const scope = yield* Scope.make()
+  const close = Scope.close(scope, Exit.void)
+  yield* Effect.addFinalizer(() => close)
+  const context = yield* Layer.buildWithScope(embeddedLog(options), scope)
+  const use = <A, E>(effect: Effect.Effect<A, E, Log | Scope.Scope>) =>
+    Effect.provide(effect, context)
+  return { use, close, log: yield* use(Log) }
+})
+
+const at = (name: string, partition = 0) => ({ topic: name, partition })
+
+const refusal = (folder: string) =>
+  Effect.map(Effect.flip(Effect.scoped(opened(optionsOf(folder)))), ({ reason, message }) => {
+    assert.include(message, folder)
+    return reason
+  })
+
+describe("a folder", () => {
+  it.live("that was closed gives everything back when it is opened again", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("reopen")
+      const first = yield* opened(optionsOf(folder))
+      yield* first.log.createTopics([topic("t", 2)])
+      yield* first.log.append(
+        at("t", 1),
+        texts(100).map((text) => record(text)),
+      )
+      yield* first.close
+      const error = yield* Effect.flip(first.log.append(at("t", 1), [record("late")]))
+      assert.strictEqual(error.reason, "closed")
+      const second = yield* opened(optionsOf(folder))
+      assert.strictEqual((yield* second.log.topics)[0]?.partitions, 2)
+      assert.deepStrictEqual((yield* second.use(readAll("t", 1))).map(textOf), texts(100))
+      assert.strictEqual(yield* second.log.append(at("t", 1), [record("on")]), 100)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("appends that were made before it closes are written", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("flush")
+      const first = yield* opened(optionsOf(folder))
+      yield* first.log.createTopics([topic("t")])
+      let answers = 0
+      for (const text of texts(500)) {
+        first.log.appendThen(at("t"), [record(text)], (error) => {
+          assert.isNull(error)
+          answers++
+        })
+      }
+      yield* first.close
+      assert.strictEqual(answers, 500)
+      const second = yield* opened(optionsOf(folder))
+      assert.deepStrictEqual((yield* second.use(readAll("t"))).map(textOf), texts(500))
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("of another format, of another program, of rubbish, cut or unwritable is refused", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("refuse")
+      const within = (name: string) => join(folder, name)
+      const make = (name: string) => Effect.asVoid(Effect.scoped(opened(optionsOf(within(name)))))
+      yield* make("newer")
+      const env = open({ path: within("newer"), maxDbs: 16, encoding: "binary" })
+      const meta = env.openDB({ name: "meta", encoding: "binary", keyEncoding: "binary" })
+      yield* Effect.promise(() => meta.put(Buffer.from("format"), Buffer.from("sluice-log 2")))
+      yield* Effect.promise(() => env.close())
+      assert.strictEqual(yield* refusal(within("newer")), "otherFormat")
+
+      const foreign = open({ path: within("foreign") })
+      yield* Effect.promise(async () => {
+        for (let i = 0; i < 20; i++) await foreign.put(`key${i}`, "of somebody else")
+        await foreign.close()
+      })
+      assert.strictEqual(yield* refusal(within("foreign")), "otherFormat")
+
+      mkdirSync(within("rubbish"))
+      writeFileSync(within("rubbish/data.mdb"), Buffer.alloc(100_000, "rubbish"))
+      assert.strictEqual(yield* refusal(within("rubbish")), "corrupt")
+
+      yield* make("cut")
+      truncateSync(within("cut/data.mdb"), 8192)
+      assert.strictEqual(yield* refusal(within("cut")), "corrupt")
+
+      writeFileSync(within("file"), "not a folder")
+      assert.strictEqual(yield* refusal(within("file")), "unavailable")
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("records whose bytes were changed on the disk are corrupt, not delivered", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("flip")
+      const first = yield* opened(optionsOf(folder))
+      yield* first.log.createTopics([topic("t")])
+      yield* first.log.append(at("t"), [record("sound".padEnd(5000, "."))])
+      yield* first.log.append(at("t"), [record("needle".padEnd(5000, "."))])
+      yield* first.close
+      const path = join(folder, "data.mdb")
+      const bytes = readFileSync(path)
+      for (let i = bytes.indexOf("needle"); i >= 0; i = bytes.indexOf("needle", i + 1)) bytes[i] = 0
+      writeFileSync(path, bytes)
+      const second = yield* opened(optionsOf(folder))
+      assert.lengthOf(yield* second.log.read(at("t"), 0, 100_000), 1)
+      const error = yield* Effect.flip(second.log.read(at("t"), 1, 100_000))
+      assert.strictEqual(error.reason, "corrupt")
+      const { errors, seen, onRecords, onError } = watch(1)
+      yield* second.use(
+        second.log.tail({ topic: "t", from: new Map([[0, 0]]), onRecords, onError }),
+      )
+      yield* eventually("the error", () => errors.length > 0)
+      assert.lengthOf(seen[0]!.texts, 1)
+      assert.strictEqual(errors[0]?.reason, "corrupt")
+    }).pipe(Effect.scoped),
+  )
+})
+
+describe("the bound", () => {
+  const mapBytes = 2 * 1024 ** 2
+
+  it.live("a full log refuses appends, keeps what it has, and takes more once there is room", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("full")
+      const { log, use } = yield* opened(optionsOf(folder, { mapBytes }))
+      const kept = topic("t", 1)
+      yield* log.createTopics([kept])
+      const batch = Array.from({ length: 10 }, (_, i) => record(`${i}`.padEnd(10_000)))
+      let written = 0
+      let reason = ""
+      while (reason === "" && written < 1000) {
+        const result = yield* Effect.exit(log.append(at("t"), batch))
+        if (Exit.isSuccess(result)) written += batch.length
+        else reason = (yield* Effect.flip(log.append(at("t"), batch))).reason
+      }
+      assert.strictEqual(reason, "full")
+      assert.isAbove(written, 100)
+      assert.lengthOf(yield* use(readAll("t")), written)
+      assert.isBelow(statSync(join(folder, "data.mdb")).size, 2 * mapBytes)
+      // Groups work on: consumers must be able to finish what is there.
+      const seen = watch(1)
+      yield* use(log.tail({ topic: "t", from: new Map([[0, 0]]), ...seen }))
+      yield* eventually("all records", () => seen.count() === written)
+      yield* log.createTopics([{ ...kept, retentionBytes: mapBytes / 4 }])
+      const offset = yield* log.append(at("t"), batch)
+      assert.strictEqual(offset, written)
+      for (let i = 0; i < 100; i++) yield* log.append(at("t"), batch)
+      const { next } = yield* log.bounds(at("t"))
+      assert.strictEqual(next, written + 101 * batch.length)
+      assert.isBelow(statSync(join(folder, "data.mdb")).size, 2 * mapBytes)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("a record that is too large, and a key of a compacted topic, are refused by name", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("large")
+      const { log } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t"), topic("c", 1, { cleanup: "compact" })])
+      const huge = { key: null, value: new Uint8Array(65 * 1024 ** 2) }
+      assert.strictEqual((yield* Effect.flip(log.append(at("t"), [huge]))).reason, "tooLarge")
+      const longKey = record("x", "k".repeat(2000))
+      assert.strictEqual((yield* Effect.flip(log.append(at("c"), [longKey]))).reason, "tooLarge")
+      assert.strictEqual(yield* log.append(at("t"), [record("small")]), 0)
+    }).pipe(Effect.scoped),
+  )
+})
+
+const logChild = "./logChild.ts"
+
+describe("several processes", () => {
+  it.live("append to the same partitions: one order for all, each its own order", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("both")
+      const { log, use } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t", 2)])
+      const tail = watch(2)
+      yield* use(log.tail({ topic: "t", from: "end", ...tail }))
+      const writers = yield* Effect.all(
+        ["a", "b"].map((name) => child(logChild, ["write", folder, "t", name])),
+      )
+      for (const writer of writers) yield* writer.line("ready")
+      for (let i = 0; i < 200; i++) yield* log.append(at("t", i % 2), [record(`here:${i}`)])
+      for (const writer of writers) yield* writer.line("ack 200")
+      for (const writer of writers) yield* writer.kill
+      const all = [yield* use(readAll("t", 0)), yield* use(readAll("t", 1))]
+      yield* eventually("the tail", () => tail.count() === all[0]!.length + all[1]!.length)
+      for (const partition of [0, 1]) {
+        const found = all[partition]!.map(textOf)
+        assert.deepStrictEqual(tail.seen[partition]!.texts, found)
+        for (const name of ["a", "b", "here"]) {
+          const own = found.filter((text) => text.startsWith(`${name}:`))
+          assert.deepStrictEqual(
+            own,
+            own.map((_, i) => `${name}:${i * 2 + partition}`),
+          )
+          assert.isAtLeast(own.length, 100)
+        }
+      }
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("share a group; one that is killed is noticed at once, one that is stopped in time", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("group")
+      const { log, use } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t", 4)])
+      const owned: Array<number> = []
+      let epoch = 0
+      yield* use(
+        log.consume({
+          group: "group",
+          member: "here",
+          topics: ["t"],
+          slots: 1,
+          handler: {
+            onAssigned: (now, partitions) => {
+              epoch = now
+              owned.splice(0, owned.length, ...partitions.map(({ partition }) => partition))
+            },
+            onRecords: () => undefined,
+            onError: (error) => assert.fail(error.message),
+          },
+        }),
+      )
+      yield* eventually("all", () => owned.length === 4)
+      const killed = yield* child(logChild, ["consume", folder, "t", "killed"])
+      yield* killed.line("assigned")
+      yield* eventually("half", () => owned.length === 2)
+      const before = performance.now()
+      yield* killed.kill
+      yield* eventually("all again", () => owned.length === 4)
+      assert.isBelow(performance.now() - before, 1000)
+
+      const stopped = yield* child(logChild, ["consume", folder, "t", "stopped"])
+      yield* stopped.line("assigned")
+      yield* eventually("half", () => owned.length === 2)
+      stopped.child.kill("SIGSTOP")
+      yield* eventually("all, after the session time", () => owned.length === 4)
+      const old = epoch
+      stopped.child.kill("SIGCONT")
+      yield* eventually("half: it has joined again", () => owned.length === 2 && epoch > old)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("wake one another: records are seen long before the slow look", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("wake")
+      const { log } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t")])
+      const follower = yield* child(logChild, ["follow", folder, "t", "40"])
+      yield* follower.line("ready")
+      const acknowledged: Array<number> = []
+      for (let i = 0; i < 40; i++) {
+        yield* log.append(at("t"), [record("x")])
+        acknowledged.push(performance.timeOrigin + performance.now())
+        yield* Effect.sleep(10)
+      }
+      const seen: ReadonlyArray<number> = JSON.parse(yield* follower.line("["))
+      const delays = seen.map((time, i) => time - acknowledged[i]!).toSorted((a, b) => a - b)
+      // Polling alone would make it 125 ms; the machine may be busy.
+      assert.isBelow(delays[20]!, 20)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("a socket that a killed process left is removed by the next one", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("stale")
+      const { log } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t")])
+      const killed = yield* child(logChild, ["follow", folder, "t", "1"])
+      yield* killed.line("ready")
+      yield* killed.kill
+      const sockets = () => readdirSync(join(folder, "wake"))
+      const isLeft = () => sockets().some((name) => name.startsWith(`${killed.child.pid}.`))
+      assert.isTrue(isLeft())
+      yield* opened(optionsOf(folder))
+      assert.isFalse(isLeft())
+      assert.lengthOf(sockets(), 2)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("a folder whose path is too long for a socket works as well", () =>
+    Effect.gen(function* () {
+      const folder = join(yield* temporaryFolder("deep"), "d".repeat(120))
+      const { log } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t")])
+      const follower = yield* child(logChild, ["follow", folder, "t", "1"])
+      yield* follower.line("ready")
+      yield* log.append(at("t"), [record("x")])
+      yield* follower.line("[")
+      assert.isFalse(existsSync(join(folder, "wake")))
+    }).pipe(Effect.scoped),
+  )
+})
