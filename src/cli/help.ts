@@ -78,6 +78,11 @@ const wrapped = (text: string): ReadonlyArray<string> => {
 
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
 
+const switchLines = ({ switches = [] }: Command): ReadonlyArray<string> =>
+  switches.length === 0
+    ? []
+    : ["", ...switches.map(([name, about]) => `${indent}${`--${name}`.padEnd(width)}${about}`)]
+
 export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown>>): string => {
   const settings = settingsOf(command, all)
   const sections = groups.flatMap(([prefix, title]) => {
@@ -89,7 +94,8 @@ export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown
     "",
     ...command.about,
     "",
-    `Usage: sluice ${command.name} [flags]`,
+    `Usage: sluice ${[command.name, command.actions?.join("|"), "[flags]"].filter(Boolean).join(" ")}`,
+    ...switchLines(command),
     ...sections,
     "",
     "Everywhere:",
