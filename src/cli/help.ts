@@ -89,12 +89,13 @@ export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown
     const members = settings.filter(inGroup(prefix))
     return members.length === 0 ? [] : ["", title, ...members.flatMap(flagLines)]
   })
+  const actions = command.actions === undefined ? "" : ` ${command.actions.join("|")}`
   return [
     `sluice ${command.name}: ${command.summary}`,
     "",
     ...command.about,
     "",
-    `Usage: sluice ${[command.name, command.actions?.join("|"), "[flags]"].filter(Boolean).join(" ")}`,
+    `Usage: sluice ${command.name}${actions} [flags]`,
     ...switchLines(command),
     ...sections,
     "",

@@ -1,6 +1,6 @@
-// Which log a process runs on: the embedded one in a folder, or Kafka, where the configuration names
-// brokers. Only the one that is used is loaded. In a folder topics are made as they are needed; on
-// Kafka they are an operator's, and a process that misses one says so and stops.
+// Which log a process runs on: the embedded one in a folder, or Kafka, where the configuration
+// names brokers. Only the one that is used is loaded. In a folder topics are made as they are
+// needed; on Kafka they are an operator's, and a process that misses one says so and stops.
 import { join } from "node:path"
 import { Effect, Layer } from "effect"
 import { Config, type ConfigShape } from "../config/Config.ts"
@@ -53,18 +53,16 @@ const layerIds = ({ registry }: ConfigShape, topics: ReadonlyArray<TopicSpec>) =
   }).pipe(Layer.unwrap)
 
 const onFolder = (config: ConfigShape): Layer.Layer<Log, LogError> =>
-  Layer.effectDiscard(
-    Effect.flatMap(Log, (log) => log.createTopics(topicsOf(config))),
-  ).pipe(Layer.provideMerge(embedded(config)))
+  Layer.effectDiscard(Effect.flatMap(Log, (log) => log.createTopics(topicsOf(config)))).pipe(
+    Layer.provideMerge(embedded(config)),
+  )
 
 const onKafka = (config: ConfigShape): Layer.Layer<Log, LogError | RegistryError> => {
   const topics = topicsOf(config)
   const store = Layer.effectDiscard(checkTopics(topics)).pipe(
     Layer.provideMerge(kafkaStore(config)),
   )
-  return config.registry === "none"
-    ? store
-    : layerIds(config, topics).pipe(Layer.provide(store))
+  return config.registry === "none" ? store : layerIds(config, topics).pipe(Layer.provide(store))
 }
 
 export const layerStore: Layer.Layer<Log, LogError | RegistryError, Config> = Layer.unwrap(

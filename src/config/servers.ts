@@ -1,5 +1,5 @@
-// Settings that name other servers: brokers as host:port, services as URLs. What a URL says of a user
-// is a secret: it is used, and never shown.
+// Settings that name other servers: brokers as host:port, services as URLs. What a URL says of a
+// user is a secret: it is used, and never shown.
 import { Schema } from "effect"
 import { type Setting, setting } from "./setting.ts"
 

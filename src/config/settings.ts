@@ -83,7 +83,9 @@ const front = (get: Get): Front => ({
   registry: get(
     url("registry", /^https?:$/, "With Kafka: the schema registry (Confluent's API); none: none."),
   ),
-  redis: get(url("redis", /^rediss?:$/, "Limits that all gateways share; without it, each its own.")),
+  redis: get(
+    url("redis", /^rediss?:$/, "Limits that all gateways share; without it, each its own."),
+  ),
   dtype: get(
     choice(
       "dtype",

@@ -73,7 +73,9 @@ const consume = Effect.fn("Log.consume")(function* (
 ): Effect.fn.Return<Consumer, LogError, Scope.Scope> {
   const { cluster, times } = parts
   for (const topic of options.topics) {
-    const width = yield* attempt(() => persist(cluster, committedWithinMs, () => cluster.width(topic)))
+    const width = yield* attempt(() =>
+      persist(cluster, committedWithinMs, () => cluster.width(topic)),
+    )
     if (width === null) return yield* noSuchTopic(topic)
   }
   const fetcher = yield* fetcherOf(parts)

@@ -7,7 +7,7 @@ import { topicToWrite } from "../topicToWrite.ts"
 import { configOf, readNames, specOf } from "./topicConfig.ts"
 import { type Cluster, persist, type Wire } from "./wire/Cluster.ts"
 import { BrokerError, codes, orThrow } from "./wire/errors.ts"
-import type { ConfigEntry } from "./wire/kafkajs.ts"
+import type { ConfigEntry } from "./wire/requests.ts"
 
 export interface KafkaTopicsOptions {
   readonly cluster: Cluster

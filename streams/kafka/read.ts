@@ -50,7 +50,9 @@ export class KafkaReader {
       const { code, batches } = await this.#fetch(partition, from, bytesMax)
       if (code === codes.offsetOutOfRange) return this.#beyond(partition, offset)
       orThrow(code, partitionKey(partition))
-      const records = batches.flatMap((batch) => batch.records).filter((one) => one.offset >= offset)
+      const records = batches
+        .flatMap((batch) => batch.records)
+        .filter((one) => one.offset >= offset)
       if (records.length > 0) return within(records, bytesMax)
       // Batches that compaction has emptied are passed, or they would be read for ever.
       const last = batches.at(-1)
@@ -66,7 +68,7 @@ export class KafkaReader {
     batch: { readonly producerId: number; readonly baseSequence: number },
   ): Promise<number | null> {
     const { first, next } = await this.bounds(partition)
-    for (let from = Math.max(first, offset); from < next; ) {
+    for (let from = Math.max(first, offset); from < next;) {
       const { batches } = await this.#fetch(partition, from, readBackBytes)
       const found = batches.find(
         ({ producerId, baseSequence }) =>
@@ -123,16 +125,13 @@ export class KafkaReader {
   }
 }
 
-export const missing = async (cluster: Cluster, partition: TopicPartition): Promise<LogError> =>
+const missing = async (cluster: Cluster, partition: TopicPartition): Promise<LogError> =>
   (await cluster.width(partition.topic)) === null
     ? noSuchTopic(partition.topic)
     : noSuchPartition(partition)
 
 /** At most so many bytes, one record at least. */
-const within = (
-  records: ReadonlyArray<LogRecord>,
-  bytesMax: number,
-): ReadonlyArray<LogRecord> => {
+const within = (records: ReadonlyArray<LogRecord>, bytesMax: number): ReadonlyArray<LogRecord> => {
   let bytes = 0
   const past = records.findIndex(({ key, value }, index) => {
     bytes += value.length + (key?.length ?? 0)

@@ -2,7 +2,7 @@
 import type { TopicSpec } from "../Log.ts"
 import { tokenTopic } from "../topics.ts"
 import { messageBytesMax } from "./append/Producers.ts"
-import type { ConfigEntry } from "./wire/kafkajs.ts"
+import type { ConfigEntry } from "./wire/requests.ts"
 
 const mebi = 1024 * 1024
 const gibi = 1024 * mebi

@@ -43,25 +43,25 @@ interface Registry {
 /** Loaded when it is needed: see resolveIds.ts. */
 const connect = (url: string): Effect.Effect<Registry, RegistryError> =>
   Effect.tryPromise({
-    try: async () => {
-      const { SchemaRegistryClient, Compatibility } = await import("@confluentinc/schemaregistry")
-      const parsed = new URL(url)
-      const { username, password } = parsed
-      parsed.username = ""
-      parsed.password = ""
-      const client = SchemaRegistryClient.newClient({
-        baseURLs: [parsed.href.replace(/\/$/, "")],
-        ...(username === ""
-          ? {}
-          : {
-              basicAuthCredentials: {
-                credentialsSource: "USER_INFO" as const,
-                userInfo: `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
-              },
-            }),
-      })
-      return { client, compatibility: Compatibility.BACKWARD_TRANSITIVE }
-    },
+    try: () =>
+      import("@confluentinc/schemaregistry").then(({ SchemaRegistryClient, Compatibility }) => {
+        const parsed = new URL(url)
+        const { username, password } = parsed
+        parsed.username = ""
+        parsed.password = ""
+        const client = SchemaRegistryClient.newClient({
+          baseURLs: [parsed.href.replace(/\/$/, "")],
+          ...(username === ""
+            ? {}
+            : {
+                basicAuthCredentials: {
+                  credentialsSource: "USER_INFO" as const,
+                  userInfo: `${decodeURIComponent(username)}:${decodeURIComponent(password)}`,
+                },
+              }),
+        })
+        return { client, compatibility: Compatibility.BACKWARD_TRANSITIVE }
+      }),
     catch: (cause) => failure(url, "the connection", cause),
   })
 

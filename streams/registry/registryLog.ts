@@ -42,8 +42,7 @@ export const withIds = (log: Log["Service"], ids: ReadonlyArray<RegisteredId>): 
     ...log,
     append: (partition, records) => log.append(partition, out(records)),
     appendThen: (partition, records, done) => log.appendThen(partition, out(records), done),
-    read: (partition, offset, bytesMax) =>
-      Effect.map(log.read(partition, offset, bytesMax), back),
+    read: (partition, offset, bytesMax) => Effect.map(log.read(partition, offset, bytesMax), back),
     tail: (options) => log.tail({ ...options, onRecords: onRecords(options.onRecords) }),
     consume: (options) => log.consume({ ...options, handler: handled(options.handler) }),
   })

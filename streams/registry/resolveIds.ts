@@ -27,20 +27,23 @@ const credentials = (url: URL): Readonly<Record<string, string>> => {
 
 const post = (base: string, path: string, body: object): Effect.Effect<Answer, RegistryError> =>
   Effect.tryPromise({
-    try: async (signal) => {
+    try: (signal) => {
       const url = new URL(base)
       const headers = { "content-type": "application/json", ...credentials(url) }
       url.username = ""
       url.password = ""
       url.pathname = `${url.pathname.replace(/\/$/, "")}${path}`
-      const response = await fetch(url, {
+      return fetch(url, {
         method: "POST",
         headers,
         body: JSON.stringify(body),
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-      })
-      const text = await response.text()
-      return { status: response.status, body: text === "" ? null : JSON.parse(text) }
+      }).then((response) =>
+        response.text().then((text) => ({
+          status: response.status,
+          body: text === "" ? null : JSON.parse(text),
+        })),
+      )
     },
     catch: (cause) => {
       const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause

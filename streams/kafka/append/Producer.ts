@@ -9,7 +9,8 @@ import { partitionKey } from "../../partitionKey.ts"
 import { type KafkaReader } from "../read.ts"
 import { type Cluster, retryMs, type Wire } from "../wire/Cluster.ts"
 import { BrokerError, codes, orThrow, toLogError } from "../wire/errors.ts"
-import { compression, type Message } from "../wire/kafkajs.ts"
+import { compression } from "../wire/kafkajs.ts"
+import type { Message } from "../wire/requests.ts"
 
 export interface PendingAppend {
   readonly partition: TopicPartition

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { type AppendRecord, LogError, type OnAppended, type TopicPartition } from "../../Log.ts"
 import { partitionKey } from "../../partitionKey.ts"
 import { hashText } from "../../topics.ts"
-import type { Message } from "../wire/kafkajs.ts"
+import type { Message } from "../wire/requests.ts"
 import { Producer, type ProducerOptions } from "./Producer.ts"
 
 /** Each waits for its own acknowledgement: more of them are more partitions at once. */
@@ -29,11 +29,7 @@ export class Producers {
     this.#producers = Array.from({ length: producersMax }, () => new Producer(options))
   }
 
-  append(
-    partition: TopicPartition,
-    records: ReadonlyArray<AppendRecord>,
-    done: OnAppended,
-  ): void {
+  append(partition: TopicPartition, records: ReadonlyArray<AppendRecord>, done: OnAppended): void {
     const bytes = records.reduce((sum, { key, value }) => sum + value.length + sizeOf(key), 0)
     const refused = this.#refusal(bytes)
     if (refused !== null || records.length === 0) {

@@ -4,7 +4,7 @@ import type { TopicPartition } from "../../Log.ts"
 import { partitionKey } from "../../partitionKey.ts"
 import { type Cluster, Wire } from "../wire/Cluster.ts"
 import { BrokerError, codes, orThrow } from "../wire/errors.ts"
-import type { ApiName, Args, Data } from "../wire/kafkajs.ts"
+import type { ApiName, Args, Data } from "../wire/requests.ts"
 
 const groupType = 0
 
@@ -58,9 +58,7 @@ export class Coordinator {
   }
 
   /** By partitionKey; what nobody has committed is left out. */
-  async committed(
-    partitions: ReadonlyArray<TopicPartition>,
-  ): Promise<ReadonlyMap<string, number>> {
+  async committed(partitions: ReadonlyArray<TopicPartition>): Promise<ReadonlyMap<string, number>> {
     if (partitions.length === 0) return new Map()
     const topics = [...Map.groupBy(partitions, ({ topic }) => topic)].map(([topic, list]) => ({
       topic,

@@ -9,7 +9,7 @@ import { partitionKey } from "../../partitionKey.ts"
 import type { Fetcher } from "../follow/Fetcher.ts"
 import { type Cluster, persist, retryMs } from "../wire/Cluster.ts"
 import { BrokerError, codes, toLogError } from "../wire/errors.ts"
-import type { Joined } from "../wire/kafkajs.ts"
+import type { Joined } from "../wire/requests.ts"
 import { Coordinator } from "./Coordinator.ts"
 import { decodeShare, encodeAdvert, protocolName, shareOut, topicsOf } from "./sharing.ts"
 
@@ -62,7 +62,7 @@ export class KafkaConsumer {
 
   /** Ends only when it is closed or cannot go on. */
   async run(): Promise<void> {
-    for (let waitMs = retryMs; !this.#closed; ) {
+    for (let waitMs = retryMs; !this.#closed;) {
       try {
         await this.#assign(await this.#join())
         waitMs = retryMs
@@ -209,7 +209,7 @@ export class KafkaConsumer {
   /** Until Kafka wants the group to share out anew. */
   async #beat(): Promise<void> {
     const { heartbeatMs } = this.#options.times
-    for (let waitMs = heartbeatMs; !this.#closed; ) {
+    for (let waitMs = heartbeatMs; !this.#closed;) {
       await sleep(waitMs, undefined, { ref: false })
       if (this.#closed) return
       try {

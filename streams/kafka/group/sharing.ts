@@ -3,7 +3,8 @@
 // other make are given partitions too, as if they had one slot.
 import { assign, type Assignment, type Claimant } from "../../group/assign.ts"
 import type { TopicPartition } from "../../Log.ts"
-import { type Joined, MemberAssignment, MemberMetadata } from "../wire/kafkajs.ts"
+import { MemberAssignment, MemberMetadata } from "../wire/kafkajs.ts"
+import type { Joined } from "../wire/requests.ts"
 
 export const protocolName = "sluice"
 const version = 1
@@ -76,7 +77,9 @@ export const shareOut = (
   )
   const partitions = topicsOf(members)
     .toSorted()
-    .flatMap((topic) => Array.from({ length: width(topic) }, (_, partition) => ({ topic, partition })))
+    .flatMap((topic) =>
+      Array.from({ length: width(topic) }, (_, partition) => ({ topic, partition })),
+    )
   const claimants: ReadonlyArray<Claimant> = adverts
   const assigned = assign(claimants, partitions, previous)
   return adverts.map(({ id }) => ({ memberId: id, memberAssignment: encodeShare(assigned[id]) }))

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { TopicPartition } from "../../Log.ts"
 import { BrokerError, codes, messageOf } from "./errors.ts"
-import type { ApiName, Args, Data, Metadata } from "./kafkajs.ts"
+import type { ApiName, Args, Data, Metadata } from "./requests.ts"
 import { type Address, Node, type NodeOptions, type SharedVersions } from "./Node.ts"
 
 export interface ClusterOptions extends Omit<NodeOptions, "onHung"> {
@@ -19,7 +19,7 @@ const refreshEveryMs = 50
 export const retryMs = 50
 const retryMsMax = 500
 
-/** A hung broker is not asked for so long, so that a new leader is found as soon as there is one. */
+/** A hung broker is left alone for so long: a new leader is found as soon as there is one. */
 const hungMs = 1000
 
 /** Connections of one purpose: a broker each, so that who waits long holds up nobody else. */
@@ -166,7 +166,9 @@ export class Cluster {
     if (waitMs > 0) await sleep(Math.min(waitMs, refreshEveryMs))
     const metadata = await this.#ask([...this.#topics])
     this.#refreshedAt = this.now()
-    this.#addresses = new Map(metadata.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
+    this.#addresses = new Map(
+      metadata.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]),
+    )
     for (const { topic, topicErrorCode, partitionMetadata } of metadata.topicMetadata) {
       if (!this.#topics.has(topic)) continue
       if (topicErrorCode === codes.none) this.#leaders.set(topic, leadersOf(partitionMetadata))

@@ -1,22 +1,17 @@
 // One broker as one connection sees it: opened when first needed, dropped on any trouble, opened
-// again. Kafka answers a connection's requests in order, so whoever waits long (a long poll, a join)
-// needs one of its own.
+// again. Kafka answers a connection's requests in order, so whoever waits long (a long poll, a
+// join) needs one of its own.
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import { BrokerError, messageOf } from "./errors.ts"
 import {
   apiKeys,
-  type ApiName,
-  type Args,
-  type Call,
   compression,
   Connection,
-  type Data,
-  type Definition,
   protocol,
   type RequestQueue,
   socketFactory,
-  type Versions,
 } from "./kafkajs.ts"
+import type { ApiName, Args, Call, Data, Definition, Versions } from "./requests.ts"
 
 export interface Address {
   readonly host: string
@@ -46,8 +41,8 @@ const silent = {
 
 /**
  * kafkajs looks after every answer whether a throttled request may go now, and then sets a timer to
- * look again, 1 ms later, for ever: 4 % of a core per connection. Without a request that waits there
- * is nothing to look for.
+ * look again, 1 ms later, for ever: 4 % of a core per connection. Without a request that waits
+ * there is nothing to look for.
  */
 const calm = (queue: RequestQueue): void => {
   const schedule = queue.scheduleCheckPendingRequests.bind(queue)
@@ -142,8 +137,8 @@ export class Node {
 
   /**
    * Error codes are data here: kafkajs would throw the first of an answer and forget the others. A
-   * request that timed out takes the connection with it: kafkajs would keep asking a hung broker for
-   * as long as it hangs.
+   * request that timed out takes the connection with it: kafkajs would keep asking a hung broker
+   * for as long as it hangs.
    */
   async #send<D>(connection: Connection, call: Call<D>): Promise<D> {
     const { decode } = call.response

@@ -77,4 +77,3 @@ const readAnswer = (raw: Buffer): ReadonlyMap<string, Fetched> => {
   }
   return answer
 }
-

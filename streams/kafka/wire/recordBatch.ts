@@ -3,7 +3,7 @@
 // would ask for it for ever) and who wrote it (which tells whether one's own records arrived).
 //
 //     base offset 8 | length 4 | epoch 4 | magic 1 | crc 4 | attributes 2 | last offset delta 4 |
-//     base timestamp 8 | max timestamp 8 | producer id 8 | epoch 2 | base sequence 4 | count 4 | ...
+//     base timestamp 8 | max timestamp 8 | producer id 8 | epoch 2 | base sequence 4 | count 4
 import { gunzipSync, zstdDecompressSync } from "node:zlib"
 import type { LogRecord } from "../../Log.ts"
 
@@ -26,7 +26,7 @@ const compressionMask = 0x07
 const logAppendTime = 0x08
 const control = 0x20
 
-export const int64 = (bytes: Buffer, at: number): number =>
+const int64 = (bytes: Buffer, at: number): number =>
   bytes.readInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4)
 
 /** The whole batches of a record set; the last may have been cut off by the broker. */

@@ -175,7 +175,10 @@ export class KafkaCluster {
       const file = join(data, "meta.properties")
       const text = readFileSync(file, "utf8")
         .replace(/^node\.id=.*$/m, `node.id=${id}`)
-        .replace(/^directory\.id=.*$/m, `directory.id=A${randomBytes(16).toString("base64url").slice(1)}`)
+        .replace(
+          /^directory\.id=.*$/m,
+          `directory.id=A${randomBytes(16).toString("base64url").slice(1)}`,
+        )
       writeFileSync(file, text)
     }
   }

@@ -1,5 +1,5 @@
-// A real schema registry for tests: Apicurio, which speaks Confluent's API, on a free port. It keeps
-// its schemas in Kafka where a cluster is given, else in memory.
+// A real schema registry for tests: Apicurio, which speaks Confluent's API, on a free port. It
+// keeps its schemas in Kafka where a cluster is given, else in memory.
 import type { ChildProcess } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"

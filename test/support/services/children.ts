@@ -72,7 +72,8 @@ export const untilReady = async (
 /** On two cores with other work beside it. */
 const startMsMax = 120_000
 
-const lastLines = (log: string): string => readFileSync(log, "utf8").split("\n").slice(-20).join("\n")
+const lastLines = (log: string): string =>
+  readFileSync(log, "utf8").split("\n").slice(-20).join("\n")
 
 export const isOpen = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

@@ -108,8 +108,15 @@ export const kafkaDist = (): Promise<string> =>
   made(`kafka-${kafkaVersion}`, (folder) => {
     writeFileSync(join(folder, "pom.xml"), kafkaPom)
     writeFileSync(join(folder, "log4j2.properties"), kafkaLogging)
-    const copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"]
-    execFileSync("mvn", ["-q", "-B", "-Dstyle.color=never", ...copy], { cwd: folder, stdio: ["ignore", 2, 2] })
+    const copy = [
+      "dependency:copy-dependencies",
+      "-DincludeScope=runtime",
+      "-DoutputDirectory=libs",
+    ]
+    execFileSync("mvn", ["-q", "-B", "-Dstyle.color=never", ...copy], {
+      cwd: folder,
+      stdio: ["ignore", 2, 2],
+    })
   })
 
 /** A folder with Apicurio's runner. Its parent POM is not published: one artifact, no project. */
@@ -118,7 +125,10 @@ export const apicurioDist = (): Promise<string> =>
     const name = `apicurio-registry-app-${apicurioVersion}-all.tar.gz`
     const artifact = `io.apicurio:apicurio-registry-app:${apicurioVersion}:tar.gz:all`
     const get = ["dependency:get", "-Dtransitive=false", `-Dartifact=${artifact}`]
-    execFileSync("mvn", ["-q", "-B", "-Dstyle.color=never", ...get], { cwd: folder, stdio: ["ignore", 2, 2] })
+    execFileSync("mvn", ["-q", "-B", "-Dstyle.color=never", ...get], {
+      cwd: folder,
+      stdio: ["ignore", 2, 2],
+    })
     const maven = process.env["MAVEN_REPO"] ?? join(homedir(), ".m2", "repository")
     const at = join(maven, "io", "apicurio", "apicurio-registry-app", apicurioVersion, name)
     execFileSync("tar", ["xzf", at, "-C", folder])

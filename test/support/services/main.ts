@@ -1,5 +1,5 @@
-// `node test/support/services/main.ts [1|3]`: Kafka, a registry and Redis for trying things out, until
-// Ctrl-C. Prints the flags that processes of Sluice need.
+// `node test/support/services/main.ts [1|3]`: Kafka, a registry and Redis for trying things out,
+// until Ctrl-C. Prints the flags that processes of Sluice need.
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { Redis } from "./Redis.ts"
 import { Registry } from "./Registry.ts"

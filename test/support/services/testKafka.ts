@@ -27,7 +27,5 @@ export const useKafka = (): { readonly bootstrap: () => string } => {
 
 export const testLog = (bootstrap: () => string, options: Partial<KafkaLogOptions> = {}) =>
   Layer.unwrap(
-    Effect.sync(() =>
-      kafkaLog({ brokers: addresses(bootstrap()), clientId: "test", ...options }),
-    ),
+    Effect.sync(() => kafkaLog({ brokers: addresses(bootstrap()), clientId: "test", ...options })),
   )
