@@ -25,7 +25,7 @@ export interface TokenTail {
   readonly onError: (error: LogError) => void
 }
 
-/** Clocks of processes that write ids and of the log may differ by so much. All of it is read again. */
+/** Clocks of processes that write ids and of the log may differ by it. All of it is read again. */
 const clockSlackMs = 2000
 
 export class TokenLog extends Context.Service<

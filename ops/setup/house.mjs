@@ -39,16 +39,31 @@ export class SetupError extends Error {}
 
 export const say = (line) => process.stderr.write(`${line}\n`)
 
-/** Runs a command to its end with our output; resolves to its exit code, -1 if it cannot start. */
+const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"]
+
+/**
+ * Runs a command to its end with our output; resolves to its exit code, -1 if it cannot start. When
+ * this process is asked to stop, the command and all that it started stop with it.
+ */
 export const runs = (command, args, options = {}) =>
   new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
       stdio: ["ignore", "inherit", "inherit"],
+      detached: process.platform !== "win32",
       ...options,
     })
-    child.once("error", () => resolve(-1))
-    child.once("close", (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 0)))
+    const stop = (signal) => {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL")
+      process.exit(128 + constants.signals[signal])
+    }
+    for (const signal of stopSignals) process.on(signal, stop)
+    const end = (code) => {
+      for (const signal of stopSignals) process.off(signal, stop)
+      resolve(code)
+    }
+    child.once("error", () => end(-1))
+    child.once("close", (code, signal) => end(code ?? 128 + (constants.signals[signal] ?? 0)))
   })
 
 /** What a command says, trimmed; null if it fails or is not there. */
@@ -64,7 +79,7 @@ export const become = (node, args) => {
   }
   // An older Node stays in between: it hands every signal on and leaves as its child left.
   const child = spawn(node, args, { stdio: "inherit" })
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  for (const signal of stopSignals) {
     process.on(signal, () => child.kill(signal))
   }
   child.once("error", (error) => {

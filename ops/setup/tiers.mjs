@@ -27,6 +27,22 @@ const hasMakeAndCompiler = () =>
 
 const fuzzSeconds = 10
 
+const has = (...parts) => existsSync(join(root, ...parts))
+
+/** Models that are not in the repository; what is not there is not asked for. */
+const goldenModels = [
+  join("..", "shared", "models"),
+  ...(has(".cache", "smollm2", "config.json") ? [join(".cache", "smollm2")] : []),
+]
+
+/** Programs beside the tests: what a sanitizer is for, and what would take too long under one. */
+const programs = {
+  asan: [{ name: "fuzz", kind: "exit", program: "fuzz", args: [String(fuzzSeconds)] }],
+  release: has("..", "shared", "models")
+    ? [{ name: "golden ids", kind: "exit", program: "golden", args: goldenModels }]
+    : [],
+}
+
 export const tiers = [
   {
     name: "check",
@@ -59,16 +75,7 @@ export const tiers = [
       ["release", "asan"].flatMap((mode) => [
         { name: `${mode} build`, kind: "exit", command: "make", args: make(mode, "all") },
         { name: `${mode} tests`, kind: "native", command: join(build(mode), "native_test") },
-        ...(mode === "asan" && existsSync(join(root, "test", "native", "fuzz_main.cc"))
-          ? [
-              {
-                name: "fuzz",
-                kind: "exit",
-                command: join(build(mode), "fuzz"),
-                args: [String(fuzzSeconds)],
-              },
-            ]
-          : []),
+        ...programs[mode].map((step) => ({ ...step, command: join(build(mode), step.program) })),
       ]),
   },
   tests("unit", "one decision at a time", 5),

@@ -70,23 +70,21 @@ const layerAsk = layerRelease.pipe(
   Layer.provideMerge(Workers.layer),
 )
 
-const layerRun = Worker.layer.pipe(Layer.provideMerge(layerEngine))
-
 const deviceOf = ({ info }: Engine["Service"]) => `${info.device}, ${info.dtype}`
 
 const serve = Layer.effect(
   Process,
   Effect.gen(function* () {
     const { url } = yield* Api
-    const relay = yield* Relay
-    const worker = yield* Worker
-    return {
-      url,
-      device: deviceOf(yield* Engine),
-      lost: Effect.raceFirst(worker.lost, relay.lost),
-    }
+    const device = deviceOf(yield* Engine)
+    const lost = Effect.raceFirst((yield* Worker).lost, (yield* Relay).lost)
+    return { url, device, lost }
   }),
-).pipe(Layer.provide(Api.layer), Layer.provide(layerAsk), Layer.provide(layerRun))
+).pipe(
+  // Side by side: at the end both drain at the same time, not one after the other.
+  Layer.provide(Layer.mergeAll(Api.layer, Worker.layer)),
+  Layer.provide(Layer.mergeAll(layerAsk, layerEngine)),
+)
 
 const worker = Layer.effect(
   Process,
@@ -94,7 +92,7 @@ const worker = Layer.effect(
     const { lost } = yield* Worker
     return { url: null, device: deviceOf(yield* Engine), lost }
   }),
-).pipe(Layer.provide(layerRun))
+).pipe(Layer.provide(Worker.layer), Layer.provide(layerEngine))
 
 const listening = Layer.effect(
   Process,

@@ -210,7 +210,7 @@ const worker = (get: Get): WorkerConfig => ({
     integer("worker.claimsMax", [1, 100], 5, "Claims without progress, then a dead letter."),
   ),
   drainMs: get(
-    duration("worker.drainMs", [0, hour], 5000, "What running requests get to end at shutdown."),
+    duration("worker.drainMs", [0, hour], 1000, "What running requests get to end at shutdown."),
   ),
 })
 

@@ -29,8 +29,8 @@ export interface FrameWriterOptions {
 }
 
 /**
- * now: as soon as the partition is idle. soon: flushMs after the partition's last flush at the latest.
- * lazy: rather with what comes next than alone, but no longer than flushMs.
+ * now: as soon as the partition is idle. soon: flushMs after the partition's last flush at the
+ * latest. lazy: rather with what comes next than alone, but no longer than flushMs.
  */
 export type Urgency = "now" | "soon" | "lazy"
 

@@ -1,6 +1,7 @@
 // The thread that writes: each call is one durable transaction, so that an fsync never holds up the
 // thread that serves. It keeps nothing between calls: what it knows is in the store, where other
 // processes' writers change it too.
+import { statfsSync } from "node:fs"
 import { parentPort, workerData } from "node:worker_threads"
 import { emptyGroup } from "../group/groupState.ts"
 import { LogFailure } from "../LogFailure.ts"
@@ -20,14 +21,21 @@ const orThrow = <A>(value: A | LogFailure): A => {
 }
 
 /** LMDB reports a disk without room by these; everything else is unavailable. */
-const fullCodes = ["ENOSPC", "EDQUOT", "EFBIG", "MDB_MAP_FULL"]
 const fullTexts = /no space|file too large|quota|map_full/i
+/**
+ * A write that was cut short is an "Input/output error" to LMDB; with so little left it means full.
+ */
+const freeBytesMin = 1024 * 1024
 
-const failureOf = (error: unknown): LogFailure => {
+const isDiskFull = (folder: string): boolean => {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize < freeBytesMin
+}
+
+const failureOf = (error: unknown, folder: string): LogFailure => {
   if (error instanceof LogFailure) return error
   const message = error instanceof Error ? error.message : String(error)
-  const code = error instanceof Error && "code" in error ? String(error.code) : ""
-  const full = fullCodes.includes(code) || fullTexts.test(message)
+  const full = fullTexts.test(message) || isDiskFull(folder)
   return new LogFailure(full ? "full" : "unavailable", `The log could not write: ${message}.`)
 }
 
@@ -68,11 +76,11 @@ const perform = (store: Store, call: WriterCall, footprintMax: number): WriterRe
   }
 }
 
-const replyTo = (work: () => WriterReply): WriterReply => {
+const replyTo = (folder: string, work: () => WriterReply): WriterReply => {
   try {
     return work()
   } catch (error) {
-    const { reason, message } = failureOf(error)
+    const { reason, message } = failureOf(error, folder)
     return { ...done, failure: { reason, message } }
   }
 }
@@ -81,11 +89,11 @@ const replyTo = (work: () => WriterReply): WriterReply => {
 const serve = (data: WriterData): void => {
   const store = openStore(data.folder, data.mapBytes)
   if (store instanceof LogFailure) {
-    parentPort?.postMessage(replyTo(() => orThrow<WriterReply>(store)))
+    parentPort?.postMessage(replyTo(data.folder, () => orThrow<WriterReply>(store)))
     return
   }
   parentPort?.on("message", (call: WriterCall) => {
-    parentPort?.postMessage(replyTo(() => perform(store, call, data.mapBytes)))
+    parentPort?.postMessage(replyTo(data.folder, () => perform(store, call, data.mapBytes)))
     if (call.kind === "close") parentPort?.close()
   })
   parentPort?.postMessage(done)

@@ -5,23 +5,36 @@ import { Effect } from "effect"
 import type { Follower, Followers } from "../follow/Followers.ts"
 import { type RecordSource } from "../follow/RecordSource.ts"
 import { partitionKey } from "../partitionKey.ts"
-import type {
-  Commit,
-  Consumer,
-  ConsumerHandler,
-  ConsumerOptions,
+import {
+  type Commit,
+  type Consumer,
+  type ConsumerHandler,
+  type ConsumerOptions,
   LogError,
-  TopicPartition,
+  type TopicPartition,
 } from "../Log.ts"
 import type { GroupStore } from "./GroupStore.ts"
-import { assignedTo, type GroupState, type Member } from "./groupState.ts"
+import {
+  assignedTo,
+  type GroupState,
+  isSame,
+  type Member,
+  type ProcessPlace,
+} from "./groupState.ts"
 
 export interface GroupMemberOptions {
   readonly consumer: ConsumerOptions
   readonly store: GroupStore
   readonly source: RecordSource
   readonly followers: Followers
+  readonly process: ProcessPlace
 }
+
+const takenOver = (member: string, pid: number) =>
+  new LogError({
+    reason: "fenced",
+    message: `Process ${pid} has joined the group as ${member} too: ids must be unique.`,
+  })
 
 export class GroupMember implements Consumer {
   readonly #options: GroupMemberOptions
@@ -79,9 +92,14 @@ export class GroupMember implements Consumer {
     if (this.#closed) return true
     const { consumer, store } = this.#options
     const state = store.state(consumer.group)
-    if (!state.members.some(({ id }) => id === consumer.member)) {
+    const self = state.members.find(({ id }) => id === consumer.member)
+    if (self === undefined) {
       this.#unfollow()
       return false
+    }
+    if (!isSame(self.process, this.#options.process)) {
+      this.fail(takenOver(consumer.member, self.process.pid))
+      return true
     }
     if (state.generation !== this.#generation) this.#assign(state)
     return true
@@ -92,9 +110,9 @@ export class GroupMember implements Consumer {
     this.#unfollow()
   }
 
-  asMember(at: number, pid: number): Member {
+  asMember(at: number): Member {
     const { member, slots, topics } = this.#options.consumer
-    return { id: member, pid, slots, topics, seenAt: at }
+    return { id: member, process: this.#options.process, slots, topics, seenAt: at }
   }
 
   /** The consumer cannot go on. */

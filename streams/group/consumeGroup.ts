@@ -1,12 +1,13 @@
 // Log.consume over a GroupStore: joins, beats, notices members that are gone, leaves with the
 // scope. A member that was taken for dead (its process was stopped for a while) finds itself
 // missing and joins again, with a new epoch.
-import { Clock, Effect, Result, Schedule, type Scope } from "effect"
+import { Clock, Effect, Schedule, type Scope } from "effect"
 import { noSuchTopic, type RecordSource } from "../follow/RecordSource.ts"
 import type { Followers } from "../follow/Followers.ts"
 import type { Consumer, ConsumerOptions, LogError } from "../Log.ts"
 import { GroupMember } from "./GroupMember.ts"
 import type { GroupStore } from "./GroupStore.ts"
+import { here, isGone } from "./processPlace.ts"
 
 export interface GroupTimes {
   /** A member says that it lives. */
@@ -28,17 +29,9 @@ export interface GroupWorld {
   readonly times: GroupTimes
 }
 
-/** A process that exists but is another user's answers EPERM: it lives. */
-const isAlive = (pid: number): boolean => {
-  const probe = Result.try(() => process.kill(pid, 0))
-  if (Result.isSuccess(probe)) return true
-  const error = probe.failure
-  return error instanceof Error && "code" in error && error.code === "EPERM"
-}
-
 const join = Effect.fnUntraced(function* (world: GroupWorld, member: GroupMember) {
   const at = yield* Clock.currentTimeMillis
-  const entered = member.asMember(at, process.pid)
+  const entered = member.asMember(at)
   yield* world.store.change(member.group, { kind: "join", member: entered })
 })
 
@@ -55,9 +48,9 @@ const check = Effect.fnUntraced(function* (world: GroupWorld, member: GroupMembe
   const at = yield* Clock.currentTimeMillis
   const seenBefore = at - world.times.sessionMs
   const { members } = world.store.state(member.group)
-  const deadPids = [...new Set(members.map(({ pid }) => pid))].filter((pid) => !isAlive(pid))
-  if (deadPids.length > 0 || members.some(({ seenAt }) => seenAt < seenBefore)) {
-    yield* world.store.change(member.group, { kind: "evict", deadPids, seenBefore })
+  const dead = members.map((one) => one.process).filter((one) => isGone(one))
+  if (dead.length > 0 || members.some(({ seenAt }) => seenAt < seenBefore)) {
+    yield* world.store.change(member.group, { kind: "evict", dead, seenBefore })
   }
   if (!member.refresh()) yield* join(world, member)
 })
@@ -70,7 +63,7 @@ export const consumeGroup = Effect.fn("Log.consume")(function* (
     if (world.source.partitions(topic) === null) return yield* noSuchTopic(topic)
   }
   const { store, source, followers, members, times } = world
-  const member = new GroupMember({ consumer: options, store, source, followers })
+  const member = new GroupMember({ consumer: options, store, source, followers, process: here })
   const leave = Effect.suspend(() => {
     members.delete(member)
     member.close()

@@ -4,8 +4,16 @@
 import type { TopicPartition } from "../Log.ts"
 import { assign, type Assignment, type Claimant } from "./assign.ts"
 
-export interface Member extends Claimant {
+/**
+ * A process, as far as others can tell whether it lives: pids mean something within one host only.
+ */
+export interface ProcessPlace {
+  readonly host: string
   readonly pid: number
+}
+
+export interface Member extends Claimant {
+  readonly process: ProcessPlace
   /** ms since the epoch of its last sign of life. */
   readonly seenAt: number
 }
@@ -23,7 +31,7 @@ export type GroupChange =
   /** Of members whose process is gone, or that were not seen since `seenBefore`. */
   | {
       readonly kind: "evict"
-      readonly deadPids: ReadonlyArray<number>
+      readonly dead: ReadonlyArray<ProcessPlace>
       readonly seenBefore: number
     }
 
@@ -39,6 +47,9 @@ const topicPartitions = (
       Array.from({ length: width(topic) }, (_, partition) => ({ topic, partition })),
     )
 
+export const isSame = (a: ProcessPlace, b: ProcessPlace): boolean =>
+  a.pid === b.pid && a.host === b.host
+
 const membersAfter = (state: GroupState, change: GroupChange): ReadonlyArray<Member> => {
   switch (change.kind) {
     case "join":
@@ -51,7 +62,8 @@ const membersAfter = (state: GroupState, change: GroupChange): ReadonlyArray<Mem
       return state.members.filter(({ id }) => id !== change.id)
     case "evict":
       return state.members.filter(
-        ({ pid, seenAt }) => !change.deadPids.includes(pid) && seenAt >= change.seenBefore,
+        ({ process, seenAt }) =>
+          seenAt >= change.seenBefore && !change.dead.some((one) => isSame(one, process)),
       )
   }
 }

@@ -252,7 +252,7 @@ export const makeLoad = async (options: LoadOptions): Promise<LoadResult> => {
   let index = 0
   while (index < last) {
     const now = performance.now()
-    const due = Math.min(last, Math.floor(((now - begin) / 1000) * options.requestsPerSecond))
+    const due = Math.min(last, 1 + Math.floor(((now - begin) / 1000) * options.requestsPerSecond))
     for (; index < due; index++) {
       const dueAt = begin + (index / options.requestsPerSecond) * 1000
       run.start(index, dueAt, dueAt - begin >= options.warmSeconds * 1000)

@@ -49,12 +49,12 @@ const singles = Effect.fnUntraced(function* (count: number) {
 /** Commits of 512 records one after another, a tail following. */
 const batches = Effect.fnUntraced(function* (count: number) {
   const log = yield* Log
-  let seen = 0
+  const tail = { seen: 0 }
   yield* log.tail({
     topic: "batch",
     from: "end",
     onRecords: (_, records) => {
-      seen += records.length
+      tail.seen += records.length
     },
     onError: (error) => {
       throw error
@@ -63,7 +63,7 @@ const batches = Effect.fnUntraced(function* (count: number) {
   const records = Array.from({ length: batchRecords }, () => ({ key: null, value }))
   const started = performance.now()
   for (let i = 0; i < count; i++) yield* log.append(at("batch"), records)
-  while (seen < count * batchRecords) yield* Effect.sleep(1)
+  while (tail.seen < count * batchRecords) yield* Effect.sleep(1)
   const seconds = (performance.now() - started) / 1000
   return { recordsPerSecond: Math.round((count * batchRecords) / seconds), batches: count }
 })

@@ -1,6 +1,7 @@
-// What the worker costs a token, without log and engine: 1,000 requests at once of 100 prompt and 200
-// output tokens, one token a step each, from record to acknowledged end. The scripted engine's own time
-// is measured alone and taken off; frames are acknowledged as if by a log, once encoded and once not.
+// What the worker costs a token, without log and engine: 1,000 requests at once of 100 prompt and
+// 200 output tokens, one token a step each, from record to acknowledged end. The scripted engine's
+// own time is measured alone and taken off; frames are acknowledged as if by a log, once encoded
+// and once not.
 import { codecs } from "../../schemas/codec.ts"
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { Core } from "../../src/generate/core.ts"

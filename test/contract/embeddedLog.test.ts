@@ -14,7 +14,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { open } from "lmdb"
 import { embeddedLog, type EmbeddedLogOptions } from "../../streams/embedded/EmbeddedLog.ts"
-import { Log } from "../../streams/Log.ts"
+import { Log, type LogError } from "../../streams/Log.ts"
 import { child } from "../support/childLines.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
 import { eventually, readAll, record, textOf, texts, topic, watch } from "./log.ts"
@@ -146,6 +146,8 @@ describe("a folder", () => {
   )
 })
 
+const logChild = "./logChild.ts"
+
 describe("the bound", () => {
   const mapBytes = 2 * 1024 ** 2
 
@@ -181,6 +183,23 @@ describe("the bound", () => {
     }).pipe(Effect.scoped),
   )
 
+  it.live("a disk that takes no more fails appends, typed, and harms nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("disk")
+      const first = yield* opened(optionsOf(folder))
+      yield* first.log.createTopics([topic("t")])
+      yield* first.close
+      // No file of the child may have more than 3 MB: to it the disk is full.
+      const filler = yield* child(logChild, ["fill", folder, "t"], 3_000_000)
+      const [, reason, records] = (yield* filler.line("failed")).split(" ")
+      assert.include(["full", "unavailable"], reason)
+      assert.isAbove(Number(records), 50)
+      const { log, use } = yield* opened(optionsOf(folder))
+      assert.lengthOf(yield* use(readAll("t")), Number(records))
+      assert.strictEqual(yield* log.append(at("t"), [record("on")]), Number(records))
+    }).pipe(Effect.scoped),
+  )
+
   it.live("a record that is too large, and a key of a compacted topic, are refused by name", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder("large")
@@ -194,8 +213,6 @@ describe("the bound", () => {
     }).pipe(Effect.scoped),
   )
 })
-
-const logChild = "./logChild.ts"
 
 describe("several processes", () => {
   it.live("append to the same partitions: one order for all, each its own order", () =>
@@ -269,6 +286,27 @@ describe("several processes", () => {
       const old = epoch
       stopped.child.kill("SIGCONT")
       yield* eventually("half: it has joined again", () => owned.length === 2 && epoch > old)
+    }).pipe(Effect.scoped),
+  )
+
+  it.live("cannot be one member twice: the first one is told and ends", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("twice")
+      const { log, use } = yield* opened(optionsOf(folder))
+      yield* log.createTopics([topic("t", 2)])
+      const reasons: Array<string> = []
+      const handler = {
+        onAssigned: () => undefined,
+        onRecords: () => undefined,
+        onError: (error: LogError) => void reasons.push(error.reason),
+      }
+      yield* use(log.consume({ group: "group", member: "same", topics: ["t"], slots: 1, handler }))
+      const other = yield* child(logChild, ["consume", folder, "t", "same"])
+      assert.strictEqual(yield* other.line("assigned"), "assigned 0,1")
+      yield* eventually("an error", () => reasons.length > 0)
+      assert.deepStrictEqual(reasons, ["fenced"])
+      yield* log.append(at("t", 1), [record("x")])
+      yield* other.line("got 1 0 x")
     }).pipe(Effect.scoped),
   )
 

@@ -28,7 +28,7 @@ export const retentionCases: ReadonlyArray<LogCase> = [
       const at = { topic: name, partition: 0 }
       yield* log.createTopics([topic(name, 1, { retentionBytes: 50_000 })])
       for (let i = 0; i < 30; i++) yield* log.append(at, [record(`${i}`.padEnd(10_000))])
-      yield* passed(name, 20)
+      yield* passed(name, 24)
       const { first, next } = yield* log.bounds(at)
       assert.strictEqual(next, 30)
       const error = yield* Effect.flip(log.read(at, first - 1, 1000))
@@ -89,7 +89,7 @@ export const retentionCases: ReadonlyArray<LogCase> = [
     run: Effect.fnUntraced(function* (name) {
       const log = yield* Log
       const at = { topic: name, partition: 0 }
-      yield* log.createTopics([topic(name, 1, { retentionBytes: 20_000 })])
+      yield* log.createTopics([topic(name, 1, { retentionBytes: 25_000 })])
       for (let i = 0; i < 10; i++) yield* log.append(at, [record(`${i}`.padEnd(10_000))])
       yield* passed(name, 8)
       const offsets: Array<number> = []

@@ -1,5 +1,5 @@
-// The published texts of golden ids, by our one decoder: whole, and a token at a time; and a prompt's
-// text followed by its completion's is the text of both together.
+// The published texts of golden ids, by our one decoder: whole, and a token at a time; and a
+// prompt's text followed by its completion's is the text of both together.
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"

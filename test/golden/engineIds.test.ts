@@ -4,10 +4,9 @@ import { describe, expect, it } from "vitest"
 import type { EngineSequence } from "../../src/generate/engine/Engine.ts"
 import { nativeDefaults } from "../../src/generate/engine/NativeEngine.ts"
 import { makeSequence } from "../support/engineSequence.ts"
-import { goldenCases, goldenPath, goldenPrompts, type GoldenCase } from "../support/goldenIds.ts"
+import { type GoldenCase, goldenModels, goldenSmollm2 } from "../support/golden.ts"
 import { type RunSequence, withNative } from "../support/nativeEngine.ts"
-import { hasShared, sharedPath } from "../support/shared.ts"
-import { smollm2 } from "../support/smollm2.ts"
+import { hasShared } from "../support/shared.ts"
 import { talesFolder } from "../support/talesEngine.ts"
 
 const sequencesMax = 16
@@ -15,7 +14,7 @@ const sequencesMax = 16
 const sequenceOf = (golden: GoldenCase, handle: number): EngineSequence =>
   makeSequence(handle, {
     promptIds: golden.promptIds,
-    sampling: { maxTokens: golden.ids.length, temperature: 0, ignoreEos: true },
+    sampling: { maxTokens: golden.greedyIds.length, temperature: 0, ignoreEos: true },
   })
 
 const optionsOf = (folder: string, changes: { chunkTokensMax: number }) => ({
@@ -32,7 +31,7 @@ const optionsOf = (folder: string, changes: { chunkTokensMax: number }) => ({
 
 const runAlone = (cases: ReadonlyArray<GoldenCase>) => async (run: RunSequence) => {
   for (const [i, golden] of cases.entries()) {
-    expect((await run(sequenceOf(golden, i))).ids, golden.name).toEqual(golden.ids)
+    expect((await run(sequenceOf(golden, i))).ids, golden.name).toEqual(golden.greedyIds)
   }
 }
 
@@ -42,7 +41,7 @@ const runTogether = (cases: ReadonlyArray<GoldenCase>) => async (run: RunSequenc
   await Promise.all(
     crowd.map(async (golden, i) => {
       if (golden === undefined) return
-      expect((await run(sequenceOf(golden, i))).ids, golden.name).toEqual(golden.ids)
+      expect((await run(sequenceOf(golden, i))).ids, golden.name).toEqual(golden.greedyIds)
     }),
   )
 }
@@ -53,35 +52,25 @@ const expectGolden = async (folder: string, cases: ReadonlyArray<GoldenCase>): P
   await withNative(optionsOf(folder, { chunkTokensMax: 7 }), runTogether(cases))
 }
 
-describe("greedy ids through the engine", () => {
-  const small: ReadonlyArray<readonly [string, () => ReadonlyArray<GoldenCase>]> = [
-    [
-      "stories260K-hf",
-      () => [
-        ...goldenPath("stories260K-hf/golden_greedy_bos.json", 1),
-        ...goldenPath("stories260K-hf/golden_greedy_once_upon_a_time.json", 5),
-      ],
-    ],
-    [
-      "infinitensor-story",
-      () => goldenPath("infinitensor-story/golden_greedy_once_upon_a_time.json", 6),
-    ],
-    ["tales-11m", () => goldenCases("tales-11m/golden_greedy.json")],
-    ["tales-11m-awq", () => goldenCases("tales-11m-awq/golden_greedy.json")],
-  ]
+const hasModels = hasShared("models/README.md")
 
-  it.each(small)("%s", { timeout: 120_000 }, async (name, cases) => {
-    expect(hasShared(`models/${name}`), "shared/ is not beside the project").toBe(true)
-    await expectGolden(sharedPath("models", name), cases())
+describe("greedy ids through the engine", () => {
+  it("has its golden files: shared/ lies beside the project", () => {
+    expect(hasModels).toBe(true)
+  })
+
+  it.each(hasModels ? goldenModels() : [])("$name", { timeout: 120_000 }, async (model) => {
+    await expectGolden(model.folder, model.cases)
   })
 
   it("the bundled model is the one of the golden file", { timeout: 120_000 }, async () => {
-    await expectGolden(talesFolder, goldenCases("tales-11m/golden_greedy.json"))
+    const tales = goldenModels().find(({ name }) => name === "tales-11m")
+    await expectGolden(talesFolder, tales?.cases ?? [])
   })
 
   it("SmolLM2-135M", { timeout: 400_000 }, async (context) => {
-    const model = await smollm2()
-    if ("why" in model) return context.skip(model.why)
-    await expectGolden(model.folder, goldenPrompts("smollm2/golden_greedy.json"))
+    const model = await goldenSmollm2()
+    if (model === null) return context.skip("it cannot be made here; the reason is above")
+    await expectGolden(model.folder, model.cases)
   })
 })

@@ -143,7 +143,7 @@ describe("a running server", () => {
   })
 
   it("lets a running answer end when it is asked to stop, and leaves with 0", async () => {
-    const server = await startSluice({ flags: scripted })
+    const server = await startSluice({ flags: [...scripted, "--worker-drain-ms", "20s"] })
     const answer = complete(server.url, { max_tokens: 30 })
     await new Promise((resolve) => setTimeout(resolve, 200))
     const code = server.stop()

@@ -37,14 +37,20 @@ const linesOf = (path: string) => {
   return { read, close: () => closeSync(file) }
 }
 
-const startChild = (file: string, args: ReadonlyArray<string>) => {
+/** Under a shell's bound on the size of files, where one is given; its unit is 1024 bytes. */
+const commandOf = (program: string, args: ReadonlyArray<string>, fileBytesMax: number | null) => {
+  const command = [process.execPath, program, ...args]
+  if (fileBytesMax === null) return command
+  return ["bash", "-c", `ulimit -f ${Math.ceil(fileBytesMax / 1024)}; exec "$@"`, "-", ...command]
+}
+
+const startChild = (file: string, args: ReadonlyArray<string>, fileBytesMax: number | null) => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-child-"))
   const path = join(folder, "lines")
   const stdout = openSync(path, "w")
   const program = fileURLToPath(new URL(file, import.meta.url))
-  const child = spawn(process.execPath, [program, ...args], {
-    stdio: ["ignore", stdout, "inherit"],
-  })
+  const [command = "", ...rest] = commandOf(program, args, fileBytesMax)
+  const child = spawn(command, rest, { stdio: ["ignore", stdout, "inherit"] })
   closeSync(stdout)
   const lines = linesOf(path)
   const close = () => {
@@ -66,8 +72,12 @@ const until = <A>(what: string, find: () => A | undefined): Effect.Effect<A> =>
   })
 
 /** Killed with the scope at the latest; its lines stay. */
-export const child = Effect.fnUntraced(function* (file: string, args: ReadonlyArray<string>) {
-  const started = startChild(file, args)
+export const child = Effect.fnUntraced(function* (
+  file: string,
+  args: ReadonlyArray<string>,
+  fileBytesMax: number | null = null,
+) {
+  const started = startChild(file, args, fileBytesMax)
   const { lines } = started
   const process = started.child
   const kill = Effect.suspend(() => {

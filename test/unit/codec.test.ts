@@ -34,7 +34,7 @@ describe("TokenFrame", () => {
     }
   })
 
-  it("is read from arrays in several blocks and with byte counts, as other writers make them", () => {
+  it("is read from arrays in several blocks and with byte counts, as others write them", () => {
     const text = (value: string) =>
       Buffer.concat([Buffer.from([value.length * 2]), Buffer.from(value)])
     const cancelled = Buffer.concat([Buffer.from([10]), text("r"), text("me")])

@@ -16,13 +16,13 @@ const member = (id: string, more: Partial<Member> = {}): Member => ({
   id,
   slots: 1,
   topics: ["a"],
-  pid: 1,
+  process: { host: "h", pid: 1 },
   seenAt: 1000,
   ...more,
 })
 
 describe("assign", () => {
-  it("gives each partition one owner and each member its part by slots, to a partition a topic", () => {
+  it("gives each partition one owner, each member its part by slots to a partition", () => {
     for (let seed = 1; seed <= 300; seed++) {
       const draw = seeded(seed)
       const topics = ["a", "b", "c"].slice(0, 1 + draw.below(3))
@@ -100,19 +100,23 @@ describe("a group's changes", () => {
   it("evicts whoever was not seen and whose process is gone, nobody else", () => {
     const one = changeGroup(
       joined,
-      { kind: "join", member: member("z", { pid: 7, seenAt: 5000 }) },
+      { kind: "join", member: member("z", { process: { host: "h", pid: 7 }, seenAt: 5000 }) },
       width,
     )
-    const unseen = changeGroup(one, { kind: "evict", deadPids: [], seenBefore: 3000 }, width)
+    const unseen = changeGroup(one, { kind: "evict", dead: [], seenBefore: 3000 }, width)
     assert.deepStrictEqual(
       unseen.members.map(({ id }) => id),
       ["z"],
     )
-    const dead = changeGroup(one, { kind: "evict", deadPids: [7], seenBefore: 0 }, width)
+    const gone = [
+      { host: "h", pid: 7 },
+      { host: "other", pid: 1 },
+    ]
+    const dead = changeGroup(one, { kind: "evict", dead: gone, seenBefore: 0 }, width)
     assert.deepStrictEqual(
       dead.members.map(({ id }) => id),
       ["x", "y"],
     )
-    assert.strictEqual(changeGroup(one, { kind: "evict", deadPids: [], seenBefore: 0 }, width), one)
+    assert.strictEqual(changeGroup(one, { kind: "evict", dead: [], seenBefore: 0 }, width), one)
   })
 })

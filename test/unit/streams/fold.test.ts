@@ -142,7 +142,7 @@ describe("positions", () => {
 })
 
 describe("terminal entries", () => {
-  it("the first ends the request: its number is one past the last token's, nothing counts after", () => {
+  it("the first ends the request, one past the last token; nothing counts after", () => {
     const log = [
       claimed(1, "a"),
       generated("a", 1, { ids: [1, 2], texts: ["x", "y"] }),
@@ -233,7 +233,7 @@ const simulate = (seed: number) => {
 }
 
 describe("any log", () => {
-  it("gives each honest position once, in order, nothing of losers, one terminal event last", () => {
+  it("gives each honest position once, in order, nothing of losers, one terminal last", () => {
     for (let seed = 1; seed <= 1000; seed++) {
       const { log } = simulate(seed)
       const state = emptyState()
