@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { LogError, type TopicSpec } from "../Log.ts"
 import { LogFailure } from "../LogFailure.ts"
 import { topicToWrite } from "../topicToWrite.ts"
-import { configOf, readNames, specOf } from "./topicConfig.ts"
+import { configOf, keptBy, readNames, specOf } from "./topicConfig.ts"
 import { type Cluster, persist, type Wire } from "./wire/Cluster.ts"
 import { BrokerError, codes, orThrow } from "./wire/errors.ts"
 import type { ConfigEntry } from "./wire/requests.ts"
@@ -48,7 +48,7 @@ export class KafkaTopics {
     this.#listedAt = Number.NEGATIVE_INFINITY
     const there = new Map((await this.list()).map((spec) => [spec.name, spec]))
     return specs.flatMap((asked) => {
-      const spec = topicToWrite(there.get(asked.name) ?? null, asked)
+      const spec = topicToWrite(there.get(asked.name) ?? null, keptBy(asked))
       if (spec instanceof LogFailure) throw new LogError(spec)
       return spec === null ? [] : [spec]
     })

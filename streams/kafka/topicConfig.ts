@@ -14,6 +14,20 @@ const orEndless = (value: number): string => (value === forEver ? "-1" : `${valu
 const segmentBytes = ({ retentionBytes }: TopicSpec): number =>
   Math.max(mebi, Math.min(gibi, Math.floor(retentionBytes / 8)))
 
+/**
+ * Kafka keeps up to a segment more than it is told: told less, it keeps what is asked for at most.
+ */
+export const keptBy = (spec: TopicSpec): TopicSpec =>
+  spec.retentionBytes === forEver
+    ? spec
+    : {
+        ...spec,
+        retentionBytes: Math.max(
+          Math.floor(spec.retentionBytes / 2),
+          spec.retentionBytes - segmentBytes(spec),
+        ),
+      }
+
 const segmentMs = ({ retentionMs }: TopicSpec): number =>
   Math.max(60_000, Math.min(7 * 86_400_000, Math.floor(retentionMs / 8)))
 

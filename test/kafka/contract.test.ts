@@ -8,19 +8,27 @@ import { testLog, unique, useKafka } from "../support/services/testKafka.ts"
 
 const { bootstrap } = useKafka()
 
-/** Kafka deletes whole segments, and counts bytes as it stores them: small ones, not compressed. */
-const layer = testLog(bootstrap, {
-  topicSettings: { "internal.segment.bytes": "12000", "compression.type": "uncompressed" },
-  groupTimes: { heartbeatMs: 200, sessionMs: 10_000, rebalanceMs: 10_000 },
+const groupTimes = { heartbeatMs: 200, sessionMs: 10_000, rebalanceMs: 10_000 }
+
+const plain = testLog(bootstrap, { groupTimes })
+
+/** Kafka deletes whole segments and counts bytes as it stores them: small ones, not compressed. */
+const smallSegments = testLog(bootstrap, {
+  groupTimes,
+  topicSettings: { "internal.segment.bytes": "11000", "compression.type": "uncompressed" },
 })
 
 describe("the log on Kafka", () => {
-  const cases = [...logCases, ...groupCases, ...retentionCases]
-  for (const [index, { says, run }] of cases.entries()) {
-    it.live(
-      says,
-      () => Effect.scoped(run(unique(`contract-${index}`))).pipe(Effect.provide(layer)),
-      60_000,
-    )
+  for (const [cases, layer] of [
+    [[...logCases, ...groupCases], plain],
+    [retentionCases, smallSegments],
+  ] as const) {
+    for (const { says, run } of cases) {
+      it.live(
+        says,
+        () => Effect.scoped(run(unique("contract"))).pipe(Effect.provide(layer)),
+        60_000,
+      )
+    }
   }
 })

@@ -1,12 +1,12 @@
-// Kafka's requests and answers as kafkajs encodes and decodes them: the fields that are used, of the
-// requests that are used. Types only.
+// Kafka's requests and answers as kafkajs encodes and decodes them: the fields that are used, of
+// the requests that are used. Types only.
 
 /** One request of the protocol with the decoder of its answer. */
-export interface Call<Data> {
+export interface Call<Answer> {
   readonly request: unknown
   readonly response: {
-    readonly decode: (raw: Buffer) => Promise<Data>
-    readonly parse: (data: Data) => Promise<Data>
+    readonly decode: (raw: Buffer) => Promise<Answer>
+    readonly parse: (data: Answer) => Promise<Answer>
   }
   readonly requestTimeout?: number
   readonly logResponseError?: boolean
@@ -16,9 +16,9 @@ export type Versions = Readonly<
   Record<number, { readonly minVersion: number; readonly maxVersion: number }>
 >
 
-export interface Definition<Args, Data> {
+export interface Definition<Asked, Answer> {
   readonly versions: ReadonlyArray<string>
-  readonly protocol: (of: { readonly version: number }) => (args: Args) => Call<Data>
+  readonly protocol: (of: { readonly version: number }) => (args: Asked) => Call<Answer>
 }
 
 export interface TopicList<Partition> {
