@@ -1,7 +1,7 @@
 // Looks at the folders of a configuration before anything opens them, so that what is wrong with
 // one is said in a sentence that names it.
 import { accessSync, constants, existsSync, mkdirSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { Effect, Schema } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 
@@ -16,10 +16,20 @@ const systemReason = (cause: unknown): string => {
   return message.split(",")[0] ?? message
 }
 
+/**
+ * One level at a time: node's own recursive mkdir never returns where a file system answers ENOENT
+ * below a folder that exists, as /proc does.
+ */
+const makeFolder = (path: string): void => {
+  if (existsSync(path)) return
+  if (dirname(path) !== path) makeFolder(dirname(path))
+  mkdirSync(path)
+}
+
 export const checkData = ({ data }: ConfigShape): Effect.Effect<void, FolderError> =>
   Effect.try({
     try: () => {
-      mkdirSync(data, { recursive: true })
+      makeFolder(data)
       accessSync(data, constants.R_OK | constants.W_OK | constants.X_OK)
     },
     catch: (cause) =>

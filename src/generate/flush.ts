@@ -1,9 +1,10 @@
-// Entries to frames, one frame a partition a flush. It promises that entries of a partition reach
-// the log in the order in which they were added, each in one frame, with at most one append
-// outstanding a partition: what comes meanwhile goes into the next frame (group commit).
+// Entries to frames, one frame a partition a flush. It promises that entries of a request reach the
+// log in the order in which they were added, each in one frame, with at most one append outstanding
+// a partition: what comes meanwhile goes into the next frame (group commit).
 //
-// A request's first token, an end and an adopting claim go as soon as the partition is idle; other
-// tokens wait for company a little; a fresh request's claim waits for its first token, so that the
+// A request's first token, an end and an adopting claim go as soon as the partition is idle, with
+// what waits of the same request and nothing else; other tokens wait for company a little, the
+// longer the more streams there are, and longest those of an answer that is shown only whole; a fresh request's claim waits for its first token, so that the
 // two share one commit. An append whose outcome is unknown is sent again as it was: the fold drops
 // what it already holds.
 import type { TokenEntry } from "../../schemas/types.ts"
@@ -11,9 +12,19 @@ import type { LogError, OnAppended } from "../../streams/Log.ts"
 
 /** Of one frame: entries, tokens and their alternatives; about 15 bytes each, so 250 kB. */
 const frameWeightMax = 16_384
+/**
+ * An entry costs every later stage about so much, however many tokens it holds: with many streams
+ * each entry waits for more tokens, so that entries take no more than this share of time.
+ */
+const entryWaitMs = 0.05
+/** Streams never stutter by more than this for the sake of company. */
+const stretchedMsMax = 50
 const retryMs = 100
 /** An append that fails for so long ends the worker; what it had not logged is generated again. */
 const patienceMs = 30_000
+
+/** Tokens that nobody sees before the answer's end wait for so much company. */
+const wholeMs = 150
 
 /** Called with the log offset of the frame that holds the entry, once it is durable. */
 export type Landed = (offset: number) => void
@@ -30,64 +41,137 @@ export interface FrameWriterOptions {
 
 /**
  * now: as soon as the partition is idle. soon: flushMs after the partition's last flush at the
- * latest. lazy: rather with what comes next than alone, but no longer than flushMs.
+ * latest. lazy: rather with what comes next than alone, but no longer than flushMs. late: nobody
+ * waits for it, within wholeMs.
  */
-export type Urgency = "now" | "soon" | "lazy"
+export type Urgency = "now" | "soon" | "lazy" | "late"
 
-interface Pending {
+/** An entry that is not yet on its way: until it is `taken`, its maker may add to it. */
+export interface Pending {
   readonly entry: TokenEntry
+  readonly urgency: Urgency
   readonly landed: Landed | null
+  taken: boolean
 }
 
 /** One partition's entries that are not yet on their way. */
 export class FrameBuffer {
-  pending: Array<Pending> = []
-  /**
-   * Grows when entries leave: an entry added under an older number must not be changed any more.
-   */
-  number = 0
-  urgent = false
-  /** Holds more than first claims. */
-  soon = false
+  #pending: Array<Pending> = []
+  /** Requests whose entries go at once. */
+  readonly #urgent = new Set<string>()
+  /** Entries that are neither first claims nor late. */
+  #soon = 0
+  #late = 0
+  /** When the oldest late entry was added, or a little earlier. */
+  #lateSince: number | null = null
   /** Since when it holds nothing but first claims. */
-  lazySince: number | null = null
+  #lazySince: number | null = null
   outstanding = false
+  /** When all that waited was sent last. */
   flushedAt = 0
   failingSince: number | null = null
 
-  add(entry: TokenEntry, urgency: Urgency, landed: Landed | null = null): void {
-    this.pending.push({ entry, landed })
-    if (urgency === "now") this.urgent = true
-    else if (urgency === "soon") this.soon = true
+  /** In the order in which they were added. */
+  get pending(): ReadonlyArray<Pending> {
+    return this.#pending
   }
 
-  /** How long until it is due. */
+  get size(): number {
+    return this.#pending.length
+  }
+
+  /** Entries whose readers wait. */
+  get awaited(): number {
+    return this.#pending.length - this.#late
+  }
+
+  add(entry: TokenEntry, urgency: Urgency, landed: Landed | null = null): Pending {
+    const pending = { entry, urgency, landed, taken: false }
+    this.#pending.push(pending)
+    this.#count(urgency, 1)
+    if (urgency === "now") this.#urgent.add(entry.requestId)
+    return pending
+  }
+
+  /** What waits of the request goes at once. */
+  hurry(requestId: string): void {
+    this.#urgent.add(requestId)
+  }
+
+  hurryAll(): void {
+    for (const { entry } of this.#pending) this.#urgent.add(entry.requestId)
+  }
+
+  /** How long until anything is due that is in no hurry. */
   waitMs(nowMs: number, flushMs: number): number {
-    if (this.urgent) return 0
-    this.lazySince ??= nowMs
-    const since = this.soon ? this.flushedAt : this.lazySince
-    const ms = since + flushMs - nowMs
-    // A clock that was set back must not hold entries for longer than the rule says.
-    return ms > flushMs ? 0 : ms
+    const rest = this.#pending.length > this.#late ? this.#restMs(nowMs, flushMs) : wholeMs
+    return Math.min(rest, this.#lateMs(nowMs))
   }
 
-  /** As many entries as one frame may hold, at least one. */
-  take(): Array<Pending> {
-    this.number++
+  /** The next frame of what is due, where `waitMs` says 0: as many entries as it may hold. */
+  takeDue(nowMs: number): Array<Pending> {
+    if (this.#late > 0 && this.#lateMs(nowMs) === 0) return this.takeAll()
+    return this.#take((pending) => pending.urgency !== "late" || this.#isUrgent(pending))
+  }
+
+  takeAll(): Array<Pending> {
+    return this.#take(() => true)
+  }
+
+  /** The next frame of the requests in a hurry; empty where there are none. */
+  takeUrgent(): Array<Pending> {
+    if (this.#urgent.size === 0) return []
+    return this.#take(this.#isUrgent)
+  }
+
+  #take(isWanted: (pending: Pending) => boolean): Array<Pending> {
+    const taken: Array<Pending> = []
+    const rest: Array<Pending> = []
     let weight = 0
-    let count = 0
-    while (count < this.pending.length) {
-      weight += weightOf(this.pending[count]!.entry)
-      if (count > 0 && weight > frameWeightMax) break
-      count++
+    let isFull = false
+    for (const pending of this.#pending) {
+      if (!isFull && isWanted(pending)) {
+        weight += weightOf(pending.entry)
+        isFull = taken.length > 0 && weight > frameWeightMax
+        if (!isFull) {
+          pending.taken = true
+          this.#count(pending.urgency, -1)
+          taken.push(pending)
+          continue
+        }
+      }
+      rest.push(pending)
     }
-    const taken = this.pending
-    this.pending = taken.splice(count)
-    this.urgent = this.urgent && this.pending.length > 0
-    this.soon = this.pending.length > 0
-    this.lazySince = null
+    this.#pending = rest
+    if (!isFull) this.#urgent.clear()
+    if (this.#late === 0) this.#lateSince = null
+    if (rest.length === this.#late) this.#lazySince = null
     return taken
   }
+
+  #count(urgency: Urgency, by: number): void {
+    if (urgency === "late") this.#late += by
+    else if (urgency !== "lazy") this.#soon += by
+  }
+
+  readonly #isUrgent = ({ entry }: Pending): boolean => this.#urgent.has(entry.requestId)
+
+  #restMs(nowMs: number, flushMs: number): number {
+    this.#lazySince ??= nowMs
+    return untilMs(this.#soon > 0 ? this.flushedAt : this.#lazySince, flushMs, nowMs)
+  }
+
+  #lateMs(nowMs: number): number {
+    if (this.#late === 0) return wholeMs
+    this.#lateSince ??= nowMs
+    return untilMs(this.#lateSince, wholeMs, nowMs)
+  }
+}
+
+/** A clock that was set back must not hold entries for longer than the rule says. */
+const untilMs = (since: number, periodMs: number, nowMs: number): number => {
+  const ms = since + periodMs - nowMs
+  return ms > periodMs ? 0 : Math.max(0, ms)
 }
 
 const weightOf = (entry: TokenEntry): number => {
@@ -103,7 +187,8 @@ const mayPass = (error: LogError) =>
 export class FrameWriter {
   readonly #options: FrameWriterOptions
   readonly #buffers: ReadonlyArray<FrameBuffer>
-  #timerArmed = false
+  /** When the next timer fires that looks for what is due. */
+  #armedUntil = Infinity
   #lost = false
 
   constructor(options: FrameWriterOptions) {
@@ -127,34 +212,44 @@ export class FrameWriter {
 
   /** Sends everything as soon as each partition is idle. */
   flushAll(): void {
-    for (const buffer of this.#buffers) buffer.urgent = buffer.pending.length > 0
+    for (const buffer of this.#buffers) buffer.hurryAll()
     this.flush()
   }
 
   /** True while anything is on its way or waits. */
   get busy(): boolean {
-    return this.#buffers.some((buffer) => buffer.outstanding || buffer.pending.length > 0)
+    return this.#buffers.some((buffer) => buffer.outstanding || buffer.size > 0)
   }
 
   get entriesPending(): number {
-    return this.#buffers.reduce((sum, buffer) => sum + buffer.pending.length, 0)
+    return this.#buffers.reduce((sum, buffer) => sum + buffer.size, 0)
   }
 
   #flushPartition(partition: number, now: number): void {
     const buffer = this.#buffers[partition]!
-    if (buffer.outstanding || buffer.pending.length === 0 || this.#lost) return
-    const waitMs = buffer.waitMs(now, this.#options.flushMs)
-    if (waitMs > 0) return this.#arm(waitMs)
-    buffer.flushedAt = now
+    if (buffer.outstanding || buffer.size === 0 || this.#lost) return
+    const waitMs = buffer.waitMs(now, this.#flushMs)
+    const frame = waitMs > 0 ? buffer.takeUrgent() : buffer.takeDue(now)
+    if (frame.length === 0) return this.#arm(now, waitMs)
+    // What did not fit into the frame is as due as this is.
+    if (waitMs === 0 && buffer.awaited === 0) buffer.flushedAt = now
     buffer.outstanding = true
-    this.#send(partition, buffer.take())
+    this.#send(partition, frame)
   }
 
-  #arm(ms: number): void {
-    if (this.#timerArmed) return
-    this.#timerArmed = true
+  /** How long entries wait for company now. */
+  get #flushMs(): number {
+    const awaited = this.#buffers.reduce((sum, buffer) => sum + buffer.awaited, 0)
+    const stretched = Math.min(stretchedMsMax, awaited * entryWaitMs)
+    return Math.max(this.#options.flushMs, stretched)
+  }
+
+  #arm(now: number, ms: number): void {
+    const at = now + ms
+    if (at >= this.#armedUntil) return
+    this.#armedUntil = at
     this.#options.after(ms, () => {
-      this.#timerArmed = false
+      if (this.#armedUntil === at) this.#armedUntil = Infinity
       this.flush()
     })
   }

@@ -11,7 +11,7 @@ import type {
 import type { TextStream } from "../tokenizer/TextStream.ts"
 import type { EngineSequence } from "./engine/Engine.ts"
 import type { StepEntry } from "./engine/stepOutput.ts"
-import type { FrameBuffer } from "./flush.ts"
+import type { FrameBuffer, Pending } from "./flush.ts"
 
 /** What earlier attempts logged of one choice. */
 export interface LoggedChoice {
@@ -39,9 +39,9 @@ export class Choice {
   sequence = 0
   position: number
   finished: boolean
-  /** The entry that tokens are added to while the buffer's number is `openNumber`. */
+  /** The entry that tokens are added to until it is taken, and its place in the buffer. */
   open: OpenTokens | null = null
-  openNumber = -1
+  place: Pending | null = null
 
   constructor(generation: Generation, index: number, text: TextStream, logged: LoggedChoice) {
     this.generation = generation
@@ -96,7 +96,7 @@ export class Generation {
   /** Takes what one step made of a choice. True where the choice ended with it. */
   accept(choice: Choice, entry: StepEntry): boolean {
     if (choice.finished) return true
-    this.#noteCached(choice, entry.cachedTokens)
+    if (entry.cachedTokens > 0) this.#noteCached(choice, entry.cachedTokens)
     if (entry.promptLogprobs !== null) this.#score(choice, entry.promptLogprobs)
     if (!this.#take(choice, entry)) return false
     choice.finished = true
@@ -137,8 +137,8 @@ export class Generation {
 
   #openEntry(choice: Choice, withLogprobs: boolean, urgent: boolean): OpenTokens {
     const buffer = this.#buffer
-    if (urgent) buffer.urgent = true
-    if (choice.open !== null && choice.openNumber === buffer.number) return choice.open
+    if (urgent) buffer.hurry(this.request.requestId)
+    if (choice.open !== null && choice.place?.taken === false) return choice.open
     const open: OpenTokens = {
       kind: "TokensGenerated",
       requestId: this.request.requestId,
@@ -151,9 +151,9 @@ export class Generation {
       finish: null,
       stopReason: null,
     }
-    buffer.add(open, urgent ? "now" : "soon")
+    const isShown = this.request.answer.stream
+    choice.place = buffer.add(open, urgent ? "now" : isShown ? "soon" : "late")
     choice.open = open
-    choice.openNumber = buffer.number
     return open
   }
 

@@ -12,6 +12,21 @@ const byteOf: Int16Array = (() => {
   return table
 })()
 
+const characterOf: ReadonlyArray<string> = (() => {
+  const table = new Array<string>(256).fill("")
+  byteOf.forEach((byte, code) => {
+    if (byte >= 0) table[byte] = String.fromCharCode(code)
+  })
+  return table
+})()
+
+/** The text's UTF-8 bytes, spelled. */
+export const byteLevelText = (text: string): string => {
+  let spelled = ""
+  for (const byte of Buffer.from(text)) spelled += characterOf[byte] ?? ""
+  return spelled
+}
+
 /** null where a character is none of the alphabet: the token stands for its own text. */
 export const byteLevelBytes = (token: string): Uint8Array | null => {
   const bytes = new Uint8Array(token.length)

@@ -2,6 +2,7 @@
 // on the encoding thread. Adds the special tokens that transformers would add for the folder's
 // class.
 import { Tokenizer } from "@huggingface/tokenizers"
+import { hastenByteLevel } from "./hastenByteLevel.ts"
 
 export type Encode = (text: string, addSpecialTokens: boolean) => Uint32Array
 
@@ -23,6 +24,7 @@ export const makeEncode = ({ tokenizer, config, wrapping }: EncodeFiles): Encode
   // The library reads these without asking whether they are there.
   const whole = { normalizer: null, pre_tokenizer: null, post_processor: null, ...tokenizer }
   const library = new Tokenizer(whole, config)
+  hastenByteLevel(library.pre_tokenizer)
   return (text, addSpecialTokens) => {
     const byPostProcessor = addSpecialTokens && wrapping === null
     const { ids } = library.encode(text, { add_special_tokens: byPostProcessor })

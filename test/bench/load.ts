@@ -10,6 +10,8 @@ export interface LoadOptions {
   readonly seconds: number
   /** Requests of the first seconds are made but not counted. */
   readonly warmSeconds: number
+  /** Kept-alive connections that are open before the first request; more are made when needed. */
+  readonly connections: number
   /** The JSON body of the n-th request. */
   readonly body: (index: number) => string
   readonly stream: boolean
@@ -77,6 +79,7 @@ interface Tally {
 const headBytesMax = 16_384
 const readBytes = 65_536
 const turnMs = 5
+const connectionsAtOnce = 50
 const lastChunk = "0\r\n\r\n"
 
 /** One connection: at most one request at a time, kept for the next. */
@@ -84,6 +87,7 @@ class Connection {
   exchange: Exchange | null = null
   private readonly socket: Socket
   private readonly run: Run
+  private onTaken: () => void = () => {}
 
   constructor(run: Run) {
     this.run = run
@@ -101,6 +105,12 @@ class Connection {
     })
     this.socket.on("error", () => this.lost())
     this.socket.on("close", () => this.lost())
+  }
+
+  /** Resolves when the server has taken the connection: then it sits in no backlog. */
+  warm(): Promise<void> {
+    this.socket.write(`GET /health HTTP/1.1\r\nhost: ${this.run.options.host}\r\n\r\n`)
+    return new Promise((resolve) => (this.onTaken = resolve))
   }
 
   send(exchange: Exchange, body: string): void {
@@ -126,7 +136,7 @@ class Connection {
   private read(bytes: Buffer): void {
     const { exchange } = this
     this.run.tally.bytes += bytes.length
-    if (exchange === null) return
+    if (exchange === null) return this.onTaken()
     let body = bytes
     if (!exchange.inBody) {
       exchange.head += bytes.toString("latin1")
@@ -204,11 +214,9 @@ class Run {
     tally.started++
     tally.inFlight++
     tally.inFlightMax = Math.max(tally.inFlightMax, tally.inFlight)
-    let connection = this.idle.pop()
-    if (connection === undefined) {
-      connection = new Connection(this)
-      this.connections.add(connection)
-    }
+    const idle = this.idle.pop()
+    const connection = idle ?? new Connection(this)
+    this.connections.add(connection)
     const kept: Array<string> | null = index % options.checkEvery === 0 ? [] : null
     connection.send(
       { dueAt, counts, kept, head: "", inBody: false, remaining: 0, chunked: false, tail: "" },
@@ -231,6 +239,17 @@ class Run {
     }
   }
 
+  /** Opens connections a few at a time: a backlog of them is not what is measured. */
+  async open(): Promise<void> {
+    for (let open = 0; open < this.options.connections; open += connectionsAtOnce) {
+      const count = Math.min(connectionsAtOnce, this.options.connections - open)
+      const batch = Array.from({ length: count }, () => new Connection(this))
+      for (const connection of batch) this.connections.add(connection)
+      await Promise.all(batch.map((connection) => connection.warm()))
+      this.idle.push(...batch)
+    }
+  }
+
   forget(connection: Connection): void {
     this.connections.delete(connection)
     const at = this.idle.indexOf(connection)
@@ -247,6 +266,7 @@ const drained = async (run: Run, untilMs: number): Promise<void> => {
 /** Makes the load and waits for its answers, 30 s beyond the last request at most. */
 export const makeLoad = async (options: LoadOptions): Promise<LoadResult> => {
   const run = new Run(options)
+  await run.open()
   const begin = performance.now()
   const last = options.requestsPerSecond * options.seconds
   let index = 0

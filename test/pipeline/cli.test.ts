@@ -82,6 +82,12 @@ describe("what keeps a server from starting is one sentence and exit code 1", ()
     noStack(stderr)
   })
 
+  it.runIf(existsSync("/proc"))("a data folder where the system makes none (needs /proc)", () => {
+    const { code, stderr } = sluice(["serve", "--data", "/proc/sluice", "--port", "0"])
+    assert.strictEqual(code, 1)
+    assert.match(stderr, /^sluice: the data folder \/proc\/sluice cannot be written .*--data\.\n$/)
+  })
+
   it("a data folder that cannot be written", () => {
     const folder = makeDataFolder()
     const file = join(folder, "file")

@@ -44,7 +44,7 @@ describe("a generation", () => {
     generation.accept(choice, stepped(0, ids("a")))
     generation.accept(choice, stepped(1, ids("bc")))
     expect(tokens()).toMatchObject([{ position: 0, ids: ids("abc"), texts: ["a", "b", "c"] }])
-    buffer.take()
+    buffer.takeAll()
     generation.accept(choice, stepped(3, ids("d"), { finish: "length" }))
     expect(tokens()).toMatchObject([{ position: 3, texts: ["d"], finish: "length" }])
     expect(generation.over).toBe(true)
@@ -54,12 +54,11 @@ describe("a generation", () => {
     const { generation, buffer } = begin(accepted())
     const choice = generation.choices[0]!
     generation.accept(choice, stepped(0, ids("a")))
-    expect(buffer.urgent).toBe(true)
-    buffer.take()
+    expect(buffer.takeUrgent()).toHaveLength(1)
     generation.accept(choice, stepped(1, ids("b")))
-    expect(buffer.urgent).toBe(false)
+    expect(buffer.takeUrgent()).toHaveLength(0)
     generation.accept(choice, stepped(2, ids("c"), { finish: "stop" }))
-    expect(buffer.urgent).toBe(true)
+    expect(buffer.takeUrgent()).toHaveLength(1)
   })
 
   it("ends at a stop string in the midst of a step and drops what came after", () => {
