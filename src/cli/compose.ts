@@ -2,8 +2,8 @@
 // needs only what is below it:
 //
 //     Process                       what the command line wants to know of a running process
-//     Api            Worker         the way in and out | the way to the engine
-//     Enqueue Relay  Engine         stages
+//     Api            Worker         the way in and out | the way to the engine (in `serve`: a
+//     Enqueue Relay  Engine         thread of its own, which meets the rest in the logs only)
 //     typed logs                    requests, tokens, commands, dead letters, workers
 //     Log  Tokenizer  Metrics       the store, the model's text, what is measured
 //     Config
@@ -20,6 +20,7 @@ import { Worker, type WorkerError } from "../generate/Worker.ts"
 import { layerRelay } from "../relay/layer.ts"
 import { Relay } from "../relay/Relay.ts"
 import { layerEventLoop } from "../telemetry/eventLoop.ts"
+import { Metrics, type MetricsSnapshot } from "../telemetry/Metrics.ts"
 import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
@@ -30,6 +31,7 @@ import { TokenLog } from "../../streams/TokenLog.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import type { ProcessKind } from "./commands.ts"
 import { layerStore } from "./store.ts"
+import { WorkerThread, type WorkerThreadError } from "./WorkerThread.ts"
 
 export class Process extends Context.Service<
   Process,
@@ -39,7 +41,8 @@ export class Process extends Context.Service<
     /** What its engine runs on; null: it has none. */
     readonly device: string | null
     /** Never succeeds; fails when the process cannot go on. */
-    readonly lost: Effect.Effect<never, WorkerError | LogError>
+    readonly lost: Effect.Effect<never, WorkerError | WorkerThreadError | LogError>
+    readonly measure: () => Promise<MetricsSnapshot>
   }
 >()("sluice/cli/Process") {}
 
@@ -72,25 +75,35 @@ const layerAsk = layerRelease.pipe(
 
 const deviceOf = ({ info }: Engine["Service"]) => `${info.device}, ${info.dtype}`
 
+/** Beside the API's own end: both drain at the same time, not one after the other. */
+const layerThreadEnd = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { stop } = yield* WorkerThread
+    yield* Effect.addFinalizer(() => stop)
+  }),
+)
+
 const serve = Layer.effect(
   Process,
   Effect.gen(function* () {
     const { url } = yield* Api
-    const device = deviceOf(yield* Engine)
-    const lost = Effect.raceFirst((yield* Worker).lost, (yield* Relay).lost)
-    return { url, device, lost }
+    const thread = yield* WorkerThread
+    const lost = Effect.raceFirst(thread.lost, (yield* Relay).lost)
+    return { url, device: yield* thread.ready, lost, measure: (yield* Metrics).snapshot }
   }),
 ).pipe(
-  // Side by side: at the end both drain at the same time, not one after the other.
-  Layer.provide(Layer.mergeAll(Api.layer, Worker.layer)),
-  Layer.provide(Layer.mergeAll(layerAsk, layerEngine)),
+  Layer.provide(Layer.mergeAll(Api.layer, layerThreadEnd)),
+  Layer.provide(layerAsk),
+  // Below all that takes time to open, so that both threads start side by side.
+  Layer.provide(WorkerThread.layer),
 )
 
 const worker = Layer.effect(
   Process,
   Effect.gen(function* () {
     const { lost } = yield* Worker
-    return { url: null, device: deviceOf(yield* Engine), lost }
+    const { snapshot: measure } = yield* Metrics
+    return { url: null, device: deviceOf(yield* Engine), lost, measure }
   }),
 ).pipe(Layer.provide(Worker.layer), Layer.provide(layerEngine))
 
@@ -99,7 +112,7 @@ const listening = Layer.effect(
   Effect.gen(function* () {
     const { url } = yield* Api
     const { lost } = yield* Relay
-    return { url, device: null, lost }
+    return { url, device: null, lost, measure: (yield* Metrics).snapshot }
   }),
 )
 
@@ -107,7 +120,20 @@ const gateway = listening.pipe(Layer.provide(Api.layer), Layer.provide(layerAsk)
 
 const relay = listening.pipe(Layer.provide(Api.layerRelay), Layer.provide(layerAsk))
 
-const processes = { serve, gateway, worker, relay }
+const processes = {
+  serve: serve.pipe(Layer.provide(layerGround)),
+  gateway: gateway.pipe(Layer.provide(layerGround)),
+  worker: worker.pipe(Layer.provide(layerGround)),
+  relay: relay.pipe(Layer.provide(layerGround)),
+}
 
-export const processLayer = (kind: ProcessKind, config: ConfigShape) =>
-  processes[kind].pipe(Layer.provide(layerGround), Layer.provide(Layer.succeed(Config, config)))
+type ProcessLayer = Layer.Layer<
+  Process,
+  Layer.Error<(typeof processes)[ProcessKind]>,
+  Layer.Services<(typeof processes)[ProcessKind]>
+>
+
+export const processLayer = (kind: ProcessKind, config: ConfigShape) => {
+  const layer: ProcessLayer = processes[kind]
+  return layer.pipe(Layer.provide(Layer.succeed(Config, config)))
+}

@@ -32,11 +32,14 @@ const bySystemCode = (code: string | null, { host, port }: Place): string | null
   }
 }
 
-export const failureSentence = (cause: Cause.Cause<unknown>, place: Place): string => {
+export const failureMessage = (cause: Cause.Cause<unknown>, place: Place): string => {
   const error = Cause.squash(cause)
   const known = bySystemCode(codeOf(error), place)
-  if (known !== null) return `sluice: ${known}`
+  if (known !== null) return known
   const expected = cause.reasons.some(Cause.isFailReason)
-  if (expected && Predicate.hasProperty(error, "message")) return `sluice: ${String(error.message)}`
-  return `sluice: a fault in Sluice, please report it:\n${Cause.pretty(cause)}`
+  if (expected && Predicate.hasProperty(error, "message")) return String(error.message)
+  return `a fault in Sluice, please report it:\n${Cause.pretty(cause)}`
 }
+
+export const failureSentence = (cause: Cause.Cause<unknown>, place: Place): string =>
+  `sluice: ${failureMessage(cause, place)}`

@@ -4,9 +4,9 @@
 //
 // A request's first token, an end and an adopting claim go as soon as the partition is idle, with
 // what waits of the same request and nothing else; other tokens wait for company a little, the
-// longer the more streams there are, and longest those of an answer that is shown only whole; a fresh request's claim waits for its first token, so that the
-// two share one commit. An append whose outcome is unknown is sent again as it was: the fold drops
-// what it already holds.
+// longer the more streams there are, and longest those of an answer that is shown only whole; a
+// fresh request's claim waits for its first token, so that the two share one commit. An append
+// whose outcome is unknown is sent again as it was: the fold drops what it already holds.
 import type { TokenEntry } from "../../schemas/types.ts"
 import type { LogError, OnAppended } from "../../streams/Log.ts"
 

@@ -1,6 +1,7 @@
 // Every metric that Sluice exports, by the names of names.ts, on one prom-client registry. Stages
 // record through these methods; none touches the registry.
 import { Context } from "effect"
+import type { MetricObjectWithValues, MetricValue } from "prom-client"
 import type { MetricName, metricSpecs } from "./names.ts"
 
 type NameOf<Kind> = {
@@ -10,6 +11,9 @@ type NameOf<Kind> = {
 export type GaugeName = NameOf<"gauge">
 export type CounterName = NameOf<"counter">
 export type HistogramName = NameOf<"histogram">
+
+/** All values at one instant, as plain data that can cross to another thread. */
+export type MetricsSnapshot = ReadonlyArray<MetricObjectWithValues<MetricValue<string>>>
 
 export interface RequestSample {
   readonly model: string
@@ -40,6 +44,9 @@ export class Metrics extends Context.Service<
       labels: Readonly<Record<string, string>>,
       by: number,
     ) => void
+    readonly snapshot: () => Promise<MetricsSnapshot>
+    /** What another thread of this process measures is shown together with what this one does. */
+    readonly include: (source: () => Promise<MetricsSnapshot>) => void
     /** The exposition in Prometheus text format. */
     readonly exposition: () => Promise<string>
   }

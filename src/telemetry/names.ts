@@ -6,6 +6,8 @@ export interface MetricSpec {
   readonly kind: "counter" | "gauge" | "histogram"
   readonly help: string
   readonly labels: ReadonlyArray<string>
+  /** How the values of several threads of a process become one; the sum unless given. */
+  readonly aggregator?: "max"
   /** Upper bounds of a histogram. */
   readonly buckets?: ReadonlyArray<number>
 }
@@ -138,8 +140,9 @@ export const metricSpecs = {
   },
   sluice_event_loop_delay_seconds: {
     kind: "gauge",
-    help: "Delay of the event loop since the last reading.",
+    help: "Delay of the event loop since the last reading; of several threads the longest.",
     labels: ["quantile"],
+    aggregator: "max",
   },
 } as const satisfies Readonly<Record<string, MetricSpec>>
 

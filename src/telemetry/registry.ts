@@ -2,8 +2,14 @@
 // names.ts. Label values come partly from clients, so each metric holds a bounded number of label
 // sets.
 import { Effect, Layer } from "effect"
-import { Counter, Gauge, Histogram, Registry } from "prom-client"
-import { type CounterName, type GaugeName, type HistogramName, Metrics } from "./Metrics.ts"
+import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from "prom-client"
+import {
+  type CounterName,
+  type GaugeName,
+  type HistogramName,
+  Metrics,
+  type MetricsSnapshot,
+} from "./Metrics.ts"
 import { type MetricSpec, metricSpecs } from "./names.ts"
 
 type Labels = Readonly<Record<string, string>>
@@ -40,8 +46,9 @@ const makeRegistry = () => {
     const options = { name, help: spec.help, labelNames: spec.labels, registers: [registry] }
     bounds.set(name, bounded(spec))
     if (spec.kind === "counter") counters.set(name, new Counter(options))
-    else if (spec.kind === "gauge") gauges.set(name, new Gauge(options))
-    else histograms.set(name, new Histogram({ ...options, buckets: [...(spec.buckets ?? [])] }))
+    else if (spec.kind === "gauge") {
+      gauges.set(name, new Gauge({ ...options, aggregator: spec.aggregator ?? "sum" }))
+    } else histograms.set(name, new Histogram({ ...options, buckets: [...(spec.buckets ?? [])] }))
   }
   const within = (name: string, labels: Labels) => {
     const bound = bounds.get(name)
@@ -58,8 +65,19 @@ const makeRegistry = () => {
   }
 }
 
+type Source = () => Promise<MetricsSnapshot>
+
+const exposition = (registry: Registry, sources: ReadonlyArray<Source>): Promise<string> => {
+  if (sources.length === 0) return registry.metrics()
+  const all = [() => registry.getMetricsAsJSON(), ...sources]
+  return Promise.all(all.map((source) => source())).then((snapshots) =>
+    AggregatorRegistry.aggregate(snapshots.map((snapshot) => [...snapshot])).metrics(),
+  )
+}
+
 const makeMetrics = (): Metrics["Service"] => {
   const { registry, count, gauge, observe } = makeRegistry()
+  const sources: Array<Source> = []
   return {
     requestEnded: (sample) => {
       const { model } = sample
@@ -83,7 +101,9 @@ const makeMetrics = (): Metrics["Service"] => {
     tokensPerSecond: (model, rate) => gauge("llm_throughput_tokens_per_sec", { model }, rate),
     gauge,
     count,
-    exposition: () => registry.metrics(),
+    snapshot: () => registry.getMetricsAsJSON(),
+    include: (source) => void sources.push(source),
+    exposition: () => exposition(registry, sources),
   }
 }
 

@@ -1,5 +1,6 @@
 // Makes the library's byte-level pre-tokenizer remember how words are spelled in its byte alphabet:
-// spelling them byte by byte is two thirds of what encoding a prompt costs. The tokens are the same.
+// spelling them byte by byte is two thirds of what encoding a prompt costs. The tokens are the
+// same.
 import { byteLevelText } from "./byteLevel.ts"
 
 /** Words are short: longer pieces are rarely met twice. */

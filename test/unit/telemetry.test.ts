@@ -49,6 +49,31 @@ describe("metrics", () => {
     }),
   )
 
+  it.effect("of several threads are one exposition: sums, and the longest delay", () =>
+    Effect.gen(function* () {
+      const other = yield* Effect.gen(function* () {
+        const metrics = yield* Metrics
+        metrics.step("m", 5, 9, 0.01)
+        metrics.requestEnded(ended)
+        metrics.gauge("sluice_event_loop_delay_seconds", { quantile: "1" }, 0.5)
+        return yield* Effect.promise(() => metrics.snapshot())
+      }).pipe(Effect.provide(layerMetrics))
+      const text = yield* exposition((metrics) => {
+        metrics.requestEnded(ended)
+        metrics.gauge("sluice_event_loop_delay_seconds", { quantile: "1" }, 0.25)
+        metrics.include(() => Promise.resolve(other))
+      })
+      for (const line of [
+        'llm_requests_total{model="m",status="ok"} 2',
+        'llm_batch_size_sum{model="m"} 5',
+        'llm_request_tokens_count{model="m",type="prompt"} 2',
+        'sluice_event_loop_delay_seconds{quantile="1"} 0.5',
+      ]) {
+        assert.include(text.split("\n"), line)
+      }
+    }),
+  )
+
   it.effect("of a GPU are absent, not zero, where nobody recorded one", () =>
     Effect.map(
       exposition((metrics) => metrics.requestEnded(ended)),
