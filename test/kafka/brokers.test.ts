@@ -108,7 +108,7 @@ describe("clients are served whole while", () => {
       let over = false
       const happening = happen(cluster).finally(() => (over = true))
       // All the while, and once more afterwards.
-      for (let after = false; !after; ) {
+      for (let after = false; !after;) {
         after = over
         assert.deepStrictEqual(await serveAll(100_000), expected)
       }
