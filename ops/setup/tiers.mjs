@@ -25,6 +25,17 @@ const build = (mode) => join("native", "build", `test-${mode}`)
 const hasMakeAndCompiler = () =>
   answers("make", ["--version"]) !== null && answers("g++", ["--version"]) !== null
 
+/** The servers that the kafka tier starts: what is missing for them, null where nothing is. */
+const serversMissing = () => {
+  const missing = [
+    ["java", ["-version"], "Java 17"],
+    ["mvn", ["-v"], "Maven"],
+    ["redis-server", ["--version"], "Redis"],
+  ].filter(([command, args]) => answers(command, args) === null)
+  if (missing.length === 0) return null
+  return `it needs ${missing.map(([, , name]) => name).join(", ")}`
+}
+
 const fuzzSeconds = 10
 
 const has = (...parts) => existsSync(join(root, ...parts))
@@ -83,6 +94,9 @@ export const tiers = [
   tests("binding", "the addon as JavaScript sees it", 5),
   tests("golden", "ids, templates and bytes that must never change", 10),
   tests("pipeline", "stages together in one process", 10),
+  tests("kafka", "the log, limits and processes on real Kafka, registry and Redis", 20, {
+    skip: serversMissing,
+  }),
   tests("conformance", "clients of others, unmodified, against a running server", 10),
   tests("fault", "kill -9 and other accidents", 15),
   tests("pack", "the published package, installed in an empty folder", 10),

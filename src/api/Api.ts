@@ -65,7 +65,7 @@ const serve = Effect.fnUntraced(function* (table: ReadonlyArray<Route>) {
 /** Requests get their own log line; spans of a whole answer would live as long as its stream. */
 const untraced = Layer.succeed(HttpMiddleware.TracerDisabledWhen, () => true)
 
-const parts = Layer.mergeAll(RateLimit.layerMemory, Sockets.layer, untraced).pipe(
+const parts = Layer.mergeAll(RateLimit.layer, Sockets.layer, untraced).pipe(
   Layer.provideMerge(Pacer.layer),
 )
 

@@ -1,58 +1,58 @@
-// A token bucket for each tenant, behind a port: in this process now, shared between gateways
-// later. A tenant that was not seen for long starts with a full bucket again.
-import { Clock, Context, Effect, Layer } from "effect"
+// How often a tenant may ask: a token bucket each, in this process's memory, or in a Redis that all
+// gateways share. Without Redis for a while the limits hold all the same: each gateway then gives
+// its part of the rate.
+import { randomUUID } from "node:crypto"
+import { Clock, Context, Effect, Layer, Schedule } from "effect"
+import { Config } from "../config/Config.ts"
+import { Metrics } from "../telemetry/Metrics.ts"
+import { MemoryBuckets } from "./rate/MemoryBuckets.ts"
+import type { Rate, RateDecision } from "./rate/tokenBucket.ts"
 
-export interface Rate {
-  readonly requestsPerSecond: number
-  readonly burst: number
-}
+const countEveryMs = 5000
 
-export interface RateDecision {
-  readonly allowed: boolean
-  readonly limit: number
-  readonly remaining: number
-  /** Until the bucket is full again. */
-  readonly resetMs: number
-  /** Until one more would be allowed; 0 where it is. */
-  readonly retryAfterMs: number
-}
+/** What each of several gateways gives while they cannot share; one at once at least. */
+const partOf = (rate: Rate, gateways: number): Rate => ({
+  requestsPerSecond: rate.requestsPerSecond / gateways,
+  burst: Math.max(1, rate.burst / gateways),
+})
 
-interface Bucket {
-  readonly level: number
-  readonly at: number
-}
-
-/** Past it the longest unseen tenant is forgotten: it starts full again, which only favours it. */
-const tenantsMax = 10_000
-
-/** Refills are fractions: who waited exactly as long as told must not fail by the last bit. */
-const roundingMax = 1e-6
-
-/** One token from a bucket as it was left: pure, so that a shared store can do the same. */
-const takeToken = (
-  bucket: Bucket | undefined,
-  rate: Rate,
-  now: number,
-): { readonly bucket: Bucket; readonly decision: RateDecision } => {
-  const refilled =
-    bucket === undefined
-      ? rate.burst
-      : bucket.level + (Math.max(0, now - bucket.at) / 1000) * rate.requestsPerSecond
-  const level = Math.min(rate.burst, refilled)
-  const allowed = level >= 1 - roundingMax
-  const left = allowed ? Math.max(0, level - 1) : level
-  const msOf = (tokens: number) => Math.ceil((tokens / rate.requestsPerSecond) * 1000)
-  return {
-    bucket: { level: left, at: now },
-    decision: {
-      allowed,
-      limit: rate.burst,
-      remaining: Math.floor(left),
-      resetMs: msOf(rate.burst - left),
-      retryAfterMs: allowed ? 0 : Math.max(1, msOf(1 - level)),
-    },
+const makeShared = Effect.fnUntraced(function* (url: string) {
+  const clock = yield* Clock.Clock
+  const metrics = yield* Metrics
+  const context = yield* Effect.context<never>()
+  const now = () => clock.currentTimeMillisUnsafe()
+  const say = (up: boolean, message: string) => {
+    metrics.gauge("sluice_redis_up", {}, up ? 1 : 0)
+    Effect.runForkWith(context)(up ? Effect.logInfo(message) : Effect.logWarning(message))
   }
-}
+  // Loaded where it is used: it takes its time.
+  const { RedisBuckets } = yield* Effect.promise(() => import("./rate/RedisBuckets.ts"))
+  const redis = yield* Effect.acquireRelease(
+    Effect.sync(
+      () =>
+        new RedisBuckets({
+          url,
+          gateway: randomUUID(),
+          now,
+          onAway: (why) => say(false, `Redis is away, each gateway limits by itself: ${why}`),
+          onBack: () => say(true, "Redis is back, gateways share their limits again"),
+        }),
+    ),
+    ({ close }) => close,
+  )
+  metrics.gauge("sluice_redis_up", {}, 1)
+  yield* redis.ready
+  yield* redis.count.pipe(Effect.repeat(Schedule.spaced(countEveryMs)), Effect.forkScoped)
+  const own = new MemoryBuckets()
+  return RateLimit.of({
+    take: (tenant, rate) =>
+      Effect.map(redis.take(tenant, rate), (shared) => {
+        if (shared !== null) return shared
+        metrics.count("sluice_rate_fallbacks_total", {}, 1)
+        return own.take(tenant, partOf(rate, redis.gateways), now())
+      }),
+  })
+})
 
 export class RateLimit extends Context.Service<
   RateLimit,
@@ -62,21 +62,19 @@ export class RateLimit extends Context.Service<
 >()("sluice/api/RateLimit") {
   /** Buckets in this process's memory. */
   static readonly layerMemory = Layer.sync(RateLimit, () => {
-    const buckets = new Map<string, Bucket>()
-    const take = (tenant: string, rate: Rate) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { bucket, decision } = takeToken(buckets.get(tenant), rate, now)
-        // Out and in again: the map's first entry is the longest unseen.
-        buckets.delete(tenant)
-        buckets.set(tenant, bucket)
-        if (buckets.size > tenantsMax) {
-          for (const oldest of buckets.keys()) {
-            buckets.delete(oldest)
-            break
-          }
-        }
-        return decision
-      })
-    return { take }
+    const buckets = new MemoryBuckets()
+    return {
+      take: (tenant, rate) =>
+        Effect.map(Clock.currentTimeMillis, (now) => buckets.take(tenant, rate, now)),
+    }
   })
+
+  /** In the configured Redis; in memory where none is configured. */
+  static readonly layer = Layer.unwrap(
+    Effect.map(Config, ({ redis }) =>
+      redis === "" || redis === "none"
+        ? RateLimit.layerMemory
+        : Layer.effect(RateLimit, makeShared(redis)),
+    ),
+  )
 }

@@ -5,7 +5,8 @@ import { Effect } from "effect"
 import type { Authenticate, Identity } from "./auth.ts"
 import { apiError, type ApiError } from "./errors.ts"
 
-import type { RateDecision, RateLimit } from "./RateLimit.ts"
+import type { RateDecision } from "./rate/tokenBucket.ts"
+import type { RateLimit } from "./RateLimit.ts"
 
 /** OpenAI's form of a duration: "17ms", "1.5s". */
 const durationText = (ms: number): string => (ms < 1000 ? `${ms}ms` : `${ms / 1000}s`)

@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders } from "node:http"
 import { Effect } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 import { apiError, type ApiError } from "./errors.ts"
-import type { Rate } from "./RateLimit.ts"
+import type { Rate } from "./rate/tokenBucket.ts"
 
 export interface Identity {
   readonly tenant: string

@@ -51,10 +51,16 @@ const aboutModel = ({ kind, config, device }: Ready): ReadonlyArray<string> => {
   ]
 }
 
+const aboutLog = ({ kafka, registry, data }: ConfigShape): string => {
+  if (kafka.length === 0) return `  data   ${here(data)}`
+  const ids = registry === "none" ? "Sluice's own schema ids" : "schema ids of the registry"
+  return `  log    Kafka at ${kafka.join(",")}, ${ids}`
+}
+
 export const announcement = (ready: Ready): string => {
   const { kind, config, url, startMs } = ready
   const where = url === null ? "" : ` on ${url}`
   const head = `sluice ${kind} is ready${where} (${Math.round(startMs)} ms)`
   const paste = url !== null && kind !== "relay" ? ["", `  ${curl(url, config)}`] : []
-  return [head, ...paste, "", ...aboutModel(ready), `  data   ${here(config.data)}`, ""].join("\n")
+  return [head, ...paste, "", ...aboutModel(ready), aboutLog(config), ""].join("\n")
 }

@@ -7,6 +7,9 @@ import type { Command } from "./commands.ts"
 
 export interface Parsed {
   readonly help: boolean
+  /** Of a command with actions: which. */
+  readonly action: string | null
+  readonly switches: ReadonlySet<string>
   readonly file: string | null
   readonly flags: Readonly<Record<string, string>>
 }
@@ -33,14 +36,25 @@ export const parseArgs = (
 ): ParsedArgs => {
   const settings = settingsOf(command, all).filter((setting) => !setting.secret)
   const known = new Map(settings.map((setting) => [flagOf(setting.key), setting]))
-  const names = [...known.keys(), "config", "help"]
+  const switches = (command.switches ?? []).map(([name]) => name)
+  const names = [...known.keys(), ...switches, "config", "help"]
   const flags: Record<string, string> = {}
+  const on = new Set<string>()
   let file: string | null = null
   let help = false
+  let action: string | null = null
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? ""
     if (arg === "--help" || arg === "-h") {
       help = true
+      continue
+    }
+    if (switches.includes(arg.slice(2)) && arg.startsWith("--")) {
+      on.add(arg.slice(2))
+      continue
+    }
+    if (action === null && command.actions?.includes(arg) === true) {
+      action = arg
       continue
     }
     if (!arg.startsWith("--")) {
@@ -63,7 +77,10 @@ export const parseArgs = (
     if (setting === undefined) file = value
     else flags[name] = value
   }
-  return { ok: true, value: { help, file, flags } }
+  if (command.actions !== undefined && action === null && !help) {
+    return refuse(command, `it takes one of ${command.actions.join(", ")}`)
+  }
+  return { ok: true, value: { help, action, switches: on, file, flags } }
 }
 
 const examples = (names: ReadonlyArray<string>) =>

@@ -10,13 +10,17 @@ export interface Command {
   /** First parts of the keys of the settings it heeds. */
   readonly settings: ReadonlyArray<string>
   readonly examples: ReadonlyArray<readonly [command: string, what: string]>
+  /** The word after the command's name, one of these; none where it takes no such word. */
+  readonly actions?: ReadonlyArray<string>
+  /** Flags that are no settings. */
+  readonly switches?: ReadonlyArray<readonly [name: string, about: string]>
 }
 
 const model = ["model", "servedModelName", "modelVersion"]
 const listen = ["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"]
-const log = ["data", "log", "logLevel"]
+const log = ["data", "log", "kafka", "registry", "logLevel"]
 const engine = ["dtype", "engine", "worker", "scripted"]
-const all = [...model, ...listen, ...log, ...engine]
+const all = [...model, ...listen, "redis", ...log, ...engine]
 
 export const processes: Readonly<Record<ProcessKind, Command>> = {
   serve: {
@@ -40,9 +44,10 @@ export const processes: Readonly<Record<ProcessKind, Command>> = {
       "Takes requests into the log of a data folder and streams back what workers on the same",
       "folder generate. Several gateways may share one folder.",
     ],
-    settings: [...model, ...listen, ...log],
+    settings: [...model, ...listen, "redis", ...log],
     examples: [
       ["sluice gateway --port 8001 --data ./data", "beside a `sluice worker --data ./data`"],
+      ["sluice gateway --kafka broker:9092 --registry http://registry:8081", "many machines"],
     ],
   },
   worker: {
@@ -62,7 +67,7 @@ export const processes: Readonly<Record<ProcessKind, Command>> = {
       "Serves what is already in the log: the state of a request and its events from any cursor.",
       "It accepts no new request.",
     ],
-    settings: [...model, ...listen, ...log],
+    settings: [...model, ...listen, "redis", ...log],
     examples: [["sluice relay --port 8002 --data ./data", "beside any other process on ./data"]],
   },
 }
@@ -85,6 +90,43 @@ const doctor: Command = {
   examples: [["sluice doctor --model ./my-model", "would this model be served?"]],
 }
 
-export const commands: ReadonlyArray<Command> = [...Object.values(processes), config, doctor]
+const topics: Command = {
+  name: "topics",
+  summary: "makes the topics on Kafka that a model version needs",
+  about: [
+    "`apply` makes what is missing and changes retention to what is configured; it never narrows,",
+    "widens or deletes. Processes make no topics: run this before the first of a model version.",
+  ],
+  settings: ["servedModelName", "model", "modelVersion", "kafka", "registry", "log", "logLevel"],
+  examples: [
+    ["sluice topics apply --kafka broker:9092 --dry-run", "what would be done"],
+    ["sluice topics apply --kafka broker:9092", "does it"],
+  ],
+  actions: ["apply"],
+  switches: [["dry-run", "Print what would be done, and do nothing."]],
+}
+
+const schemas: Command = {
+  name: "schemas",
+  summary: "registers the event schemas, or checks them against a registry",
+  about: [
+    "`register` sets BACKWARD_TRANSITIVE for each topic's subject and registers what is missing;",
+    "`check` says what would be registered, and fails where the registry would refuse it.",
+  ],
+  settings: ["servedModelName", "model", "modelVersion", "kafka", "registry", "log", "logLevel"],
+  examples: [
+    ["sluice schemas check --registry http://registry:8081", "before a deployment"],
+    ["sluice schemas register --registry http://registry:8081", "as its first step"],
+  ],
+  actions: ["register", "check"],
+}
+
+export const commands: ReadonlyArray<Command> = [
+  ...Object.values(processes),
+  topics,
+  schemas,
+  config,
+  doctor,
+]
 
 export const isProcess = (name: string): name is ProcessKind => Object.hasOwn(processes, name)

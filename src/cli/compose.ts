@@ -7,7 +7,6 @@
 //     typed logs                    requests, tokens, commands, dead letters, workers
 //     Log  Tokenizer  Metrics       the store, the model's text, what is measured
 //     Config
-import { join } from "node:path"
 import { Context, Effect, Layer } from "effect"
 import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
@@ -26,13 +25,12 @@ import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
-import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
-import { Log, type LogError } from "../../streams/Log.ts"
+import type { LogError } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
-import { modelTopics, sharedTopics } from "../../streams/topics.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import type { ProcessKind } from "./commands.ts"
+import { layerStore } from "./store.ts"
 import { WorkerThread, type WorkerThreadError } from "./WorkerThread.ts"
 
 export class Process extends Context.Service<
@@ -48,32 +46,13 @@ export class Process extends Context.Service<
   }
 >()("sluice/cli/Process") {}
 
-const layerLog = Layer.unwrap(
-  Effect.gen(function* () {
-    const { data, log } = yield* Config
-    return embeddedLog({ folder: join(data, "log"), mapBytes: log.mapBytes })
-  }),
-)
-
-/** Every topic of the served model exists before anything reads or writes. */
-const layerTopics = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const { log: options, servedModelName, modelVersion } = yield* Config
-    const log = yield* Log
-    yield* log.createTopics([
-      ...sharedTopics(options),
-      ...modelTopics(servedModelName, modelVersion, options),
-    ])
-  }),
-)
-
 const layerLogs = Layer.mergeAll(
   RequestLog.layer,
   TokenLog.layer,
   CommandLog.layer,
   DeadLetterLog.layer,
   WorkerLog.layer,
-).pipe(Layer.provide(layerTopics), Layer.provideMerge(layerLog))
+).pipe(Layer.provideMerge(layerStore))
 
 const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pipe(
   Layer.provideMerge(layerMetrics),

@@ -78,18 +78,25 @@ const wrapped = (text: string): ReadonlyArray<string> => {
 
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
 
+const switchLines = ({ switches = [] }: Command): ReadonlyArray<string> =>
+  switches.length === 0
+    ? []
+    : ["", ...switches.map(([name, about]) => `${indent}${`--${name}`.padEnd(width)}${about}`)]
+
 export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown>>): string => {
   const settings = settingsOf(command, all)
   const sections = groups.flatMap(([prefix, title]) => {
     const members = settings.filter(inGroup(prefix))
     return members.length === 0 ? [] : ["", title, ...members.flatMap(flagLines)]
   })
+  const actions = command.actions === undefined ? "" : ` ${command.actions.join("|")}`
   return [
     `sluice ${command.name}: ${command.summary}`,
     "",
     ...command.about,
     "",
-    `Usage: sluice ${command.name} [flags]`,
+    `Usage: sluice ${command.name}${actions} [flags]`,
+    ...switchLines(command),
     ...sections,
     "",
     "Everywhere:",

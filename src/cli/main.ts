@@ -37,7 +37,7 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     err(parsed.message)
     return 2
   }
-  const { help, file, flags } = parsed.value
+  const { help, action, switches, file, flags } = parsed.value
   if (help) {
     const { commandHelp } = await import("./help.ts")
     out(commandHelp(command, allSettings))
@@ -52,6 +52,14 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
   if (isProcess(command.name)) {
     const { runProcess } = await import("./runProcess.ts")
     return runProcess(command.name, loaded.config)
+  }
+  if (command.name === "topics") {
+    const { topicsCommand } = await import("./topics.ts")
+    return topicsCommand(loaded.config, switches.has("dry-run"), { out, err })
+  }
+  if (command.name === "schemas") {
+    const { schemasCommand } = await import("./schemas.ts")
+    return schemasCommand(loaded.config, action === "register", { out, err })
   }
   if (command.name === "doctor") {
     const { doctor } = await import("./doctor.ts")

@@ -14,10 +14,10 @@ const valueAt = (config: unknown, key: string): unknown =>
     )
 
 /** A secret's line is a comment: what is printed can be used as a file, and gives nothing away. */
-const line = ({ key, secret }: Setting<unknown>, leaf: string, value: unknown): string =>
+const line = ({ key, secret, show }: Setting<unknown>, leaf: string, value: unknown): string =>
   secret
     ? `# ${key}: ${Array.isArray(value) ? value.length : 1} configured`
-    : `${leaf}: ${JSON.stringify(value)}`
+    : `${leaf}: ${JSON.stringify(typeof value === "string" ? show(value) : value)}`
 
 const column = 44
 

@@ -17,7 +17,7 @@ const warn = (line: string) => void process.stderr.write(`${line}\n`)
 const program = (kind: ProcessKind, config: ConfigShape) =>
   Effect.gen(function* () {
     yield* checkModel(config)
-    yield* checkData(config)
+    if (config.kafka.length === 0) yield* checkData(config)
     const context = yield* Layer.build(processLayer(kind, config))
     const { url, device, lost } = Context.get(context, Process)
     // performance.now() counts from the start of this process: what a person has waited.

@@ -20,6 +20,12 @@ export interface ConfigShape {
   readonly port: number
   /** Folder of the embedded log. */
   readonly data: string
+  /** host:port of brokers; empty: the embedded log. */
+  readonly kafka: ReadonlyArray<string>
+  /** URL of the schema registry; "" or "none": records carry Sluice's own schema ids. */
+  readonly registry: string
+  /** URL of the Redis that gateways share; "": each keeps its own limits. */
+  readonly redis: string
   readonly dtype: "auto" | "float32" | "bfloat16" | "float16"
   readonly engine: "native" | "scripted"
   readonly insecure: boolean
@@ -60,6 +66,8 @@ export interface LogConfig {
   readonly retentionBytes: number
   /** The embedded log's map: the most it can ever hold. */
   readonly mapBytes: number
+  /** Copies of each partition on Kafka; 0: three, or as many as there are brokers. */
+  readonly replicas: number
 }
 
 export interface WorkerConfig {

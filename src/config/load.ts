@@ -106,13 +106,20 @@ export const loadConfig = Effect.fn("Config.load")(function* (inputs: ConfigInpu
 })
 
 /** Settings that are each in range and cannot be together. */
-const disagreements = ({ worker }: ConfigShape): ReadonlyArray<string> =>
-  worker.batchTokensMax > worker.sequencesMax
+const disagreements = ({ worker, kafka, registry }: ConfigShape): ReadonlyArray<string> => [
+  ...(worker.batchTokensMax > worker.sequencesMax
     ? []
     : [
         `worker.batchTokensMax (${worker.batchTokensMax}) must exceed worker.sequencesMax ` +
           `(${worker.sequencesMax}): a step gives each sequence a token and a prompt the rest`,
-      ]
+      ]),
+  ...(kafka.length === 0 || registry !== ""
+    ? []
+    : [
+        "kafka needs a registry: --registry with its URL, or none where all records are to carry " +
+          "Sluice's own schema ids",
+      ]),
+]
 
 /** A path setting's value made absolute; every other value as it is. */
 const placed = <A>(setting: Setting<A>, value: A, folder: string): A => {

@@ -2,6 +2,7 @@
 // says what happens to each: load.ts reads it, help lists it, `defaults` takes its fallback.
 import { basename } from "node:path"
 import { apiKeys, fullKey } from "./apiKeys.ts"
+import { brokers, url } from "./servers.ts"
 import type { ConfigShape, Limits, LogConfig, WorkerConfig } from "./Config.ts"
 import { bundledModel } from "./packageRoot.ts"
 import {
@@ -78,6 +79,13 @@ const front = (get: Get): Front => ({
   host: get(text("host", "127.0.0.1", "The address to listen on; others than loopback need keys.")),
   port: get(integer("port", [0, 65_535], 8000, "The port to listen on; 0: any free one.")),
   data: get(path("data", "data", "The folder of the log. Every process of one server shares it.")),
+  kafka: get(brokers("kafka", "The log on Kafka instead of a folder: some of its brokers.")),
+  registry: get(
+    url("registry", /^https?:$/, "With Kafka: the schema registry (Confluent's API); none: none."),
+  ),
+  redis: get(
+    url("redis", /^rediss?:$/, "Limits that all gateways share; without it, each its own."),
+  ),
   dtype: get(
     choice(
       "dtype",
@@ -176,6 +184,9 @@ const log = (get: Get): LogConfig => ({
       16 * GiB,
       "The whole log at most; disk is used as records come, not ahead.",
     ),
+  ),
+  replicas: get(
+    integer("log.replicas", [0, 15], 0, "Copies of each partition on Kafka; 0: three, if it can."),
   ),
 })
 

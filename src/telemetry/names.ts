@@ -123,6 +123,16 @@ export const metricSpecs = {
     labels: [],
   },
   sluice_connections: { kind: "gauge", help: "Open connections.", labels: ["kind"] },
+  sluice_redis_up: {
+    kind: "gauge",
+    help: "Whether the gateways' shared Redis answers this one.",
+    labels: [],
+  },
+  sluice_rate_fallbacks_total: {
+    kind: "counter",
+    help: "Requests that were limited by this gateway alone, Redis being away.",
+    labels: [],
+  },
   sluice_outstanding_tokens: {
     kind: "gauge",
     help: "Tokens promised to accepted requests and not yet generated.",

@@ -17,7 +17,9 @@ export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 /** A package and the only folders that may know it. */
 export const walls: ReadonlyArray<readonly [name: RegExp, within: RegExp]> = [
   [/^lmdb$/, /^streams\/embedded\//],
-  [/^kafkajs$/, /^streams\/kafka\//],
+  [/^kafkajs/, /^streams\/kafka\//],
+  [/^@confluentinc\//, /^streams\/registry\//],
+  [/^ioredis$/, /^src\/api\/rate\//],
   [/^avsc$/, /^schemas\//],
   [/^ws$/, /^src\/api\//],
   [/^prom-client$/, /^src\/telemetry\//],
