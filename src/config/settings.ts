@@ -204,7 +204,13 @@ const worker = (get: Get): WorkerConfig => ({
   ),
   prefixCache: get(truth("worker.prefixCache", true, "Reuse KV blocks of equal beginnings.")),
   flushMs: get(
-    duration("worker.flushMs", [0, 1000], 10, "How long tokens wait for company on the way out."),
+    duration(
+      "worker.flushMs",
+      [0, 1000],
+      10,
+      "How long tokens wait for company on the way out; longer (50ms at most) with many " +
+        "streams, and up to 150ms where the answer is not streamed.",
+    ),
   ),
   claimsMax: get(
     integer("worker.claimsMax", [1, 100], 5, "Claims without progress, then a dead letter."),

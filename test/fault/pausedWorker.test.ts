@@ -4,7 +4,7 @@ import { afterAll, assert, describe, it } from "vitest"
 import { rmSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { ResumingClient } from "../support/ResumingClient.ts"
-import { makeDataFolder, startSluice } from "../support/server.ts"
+import { makeDataFolder, type Sluice, startSluice } from "../support/server.ts"
 
 const streams = 12
 const tokens = 300
@@ -45,6 +45,32 @@ const allDone = (clients: ReadonlyArray<ResumingClient>) => () =>
     return isDone
   })
 
+/** The log takes a request: its stream opens, which is when its record is durable. */
+const accepts = async (url: string): Promise<boolean> => {
+  const opened = fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "Once", max_tokens: 1, stream: true }),
+  }).then(({ body }) => body?.cancel())
+  opened.catch(() => undefined)
+  return Promise.race([opened.then(() => true), sleep(2000, false)])
+}
+
+/**
+ * A process that is stopped in the midst of a commit holds the store's write lock, and everybody
+ * waits until it goes on. What a stopped worker may do to others is asked here of every other
+ * moment, so one that holds the lock goes on a little and is stopped again.
+ */
+const pause = async (worker: Sluice, url: string) => {
+  for (let tries = 0; tries < 10; tries++) {
+    worker.child.kill("SIGSTOP")
+    if (await accepts(url)) return
+    worker.child.kill("SIGCONT")
+    await sleep(7)
+  }
+  throw new Error("the paused worker held the store's write lock ten times")
+}
+
 /** What a client sees that comes again from the beginning. */
 const replayed = async (url: string, clients: ReadonlyArray<ResumingClient>) => {
   const again = clients.map(({ requestId }) => {
@@ -63,7 +89,7 @@ describe("a worker that is paused", () => {
     const first = await startSluice({ kind: "worker", data })
     const clients = ask(gateway.url)
     await until("progress", () => clients.every(({ cursor }) => cursor > 10))
-    first.child.kill("SIGSTOP")
+    await pause(first, gateway.url)
     const held = clients.filter(({ isDone }) => !isDone).length
     assert.isAbove(held, 0, "all were done before the pause")
     const second = await startSluice({ kind: "worker", data })
