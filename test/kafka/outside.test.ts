@@ -1,6 +1,6 @@
 // Others at the same topics: an unmodified kafkajs producer with the registry's own serializer
-// asks, and the registry's own deserializer reads the answer. What is no request, or one that cannot be
-// run, gets a terminal entry or a dead letter, and stops nobody behind it.
+// asks, and the registry's own deserializer reads the answer. What is no request, or one that
+// cannot be run, gets a terminal entry or a dead letter, and stops nobody behind it.
 import { setTimeout as sleep } from "node:timers/promises"
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import {
@@ -228,7 +228,7 @@ describe("an outside producer", () => {
 })
 
 describe("the schema registry", () => {
-  it("holds each subject under BACKWARD_TRANSITIVE; registering again changes nothing", async () => {
+  it("keeps BACKWARD_TRANSITIVE; registering again changes nothing", async () => {
     const client = SchemaRegistryClient.newClient({ baseURLs: [registry.url] })
     const subjects = await client.getAllSubjects()
     assert.include(subjects, "sluice.tokens-value")
