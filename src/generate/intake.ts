@@ -5,7 +5,7 @@ import type { RequestAccepted } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
 import type { RequestRecord } from "../../streams/RequestLog.ts"
 import { isRequestId } from "../../streams/requestId.ts"
-import { tokenPartition } from "../../streams/topics.ts"
+import { requestTopic, tokenPartition } from "../../streams/topics.ts"
 import type { Assignment, Owned } from "./assignment.ts"
 import type { Burial } from "./bury.ts"
 import { InFlight, type InFlightTable, type Origin } from "./inFlight.ts"
@@ -56,7 +56,7 @@ export class Intake {
     if (known !== undefined) return joins(known, origin)
     if (tail.isSettled(request.requestId)) return assignment.done([origin])
     const item = this.#itemOf(request, bytes, origin)
-    const fault = faultOf(request)
+    const fault = faultOf(request, topic)
     if (fault !== null) return lifecycle.bury(item, "invalid_request", fault)
     const isYoung = item.arrivedAt - timestamp < freshMs
     const isFresh = offset >= freshFrom && isYoung && !tail.isTouched(request.requestId)
@@ -83,8 +83,12 @@ const joins = (item: InFlight, origin: Origin): void => {
   if (!isKnown) item.origins.push(origin)
 }
 
-const faultOf = ({ requestId, prompts, n }: RequestAccepted): string | null => {
+const faultOf = (request: RequestAccepted, topic: string): string | null => {
+  const { requestId, prompts, n } = request
   if (!isRequestId(requestId)) return "The request's id is not req- and the digits of a UUIDv7."
+  if (requestTopic(request.model, request.version, request.tier) !== topic) {
+    return "The request names another model, version or tier than its topic is for."
+  }
   if (prompts.length === 0 || prompts.some((prompt) => prompt.length === 0)) {
     return "The request has no prompt, or an empty one."
   }
