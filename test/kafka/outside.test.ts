@@ -17,6 +17,7 @@ import { newRequestId } from "../../streams/requestId.ts"
 import { Deployment, runCli } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
 import { Registry } from "../support/services/Registry.ts"
+import { plainAnswer, plainSampling } from "../support/requestParts.ts"
 
 process.env["KAFKAJS_NO_PARTITIONER_WARNING"] = "1"
 
@@ -121,37 +122,8 @@ const request = (changes: object = {}) => ({
   promptCacheKey: null,
   prompts: [[1, 2, 3]],
   n: 1,
-  sampling: {
-    maxTokens: 4,
-    minTokens: 0,
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    repetitionPenalty: 1,
-    logitBias: [],
-    seed: 1,
-    stop: [],
-    stopTokenIds: [],
-    ignoreEos: true,
-    logprobs: -1,
-    promptLogprobs: -1,
-    skipSpecialTokens: true,
-    includeStop: false,
-  },
-  answer: {
-    stream: false,
-    includeUsage: false,
-    echo: false,
-    echoTexts: [],
-    returnTokenIds: false,
-    cancelOnDisconnect: false,
-    serviceTier: null,
-    user: null,
-    clientId: null,
-  },
+  sampling: { ...plainSampling, maxTokens: 4, seed: 1, ignoreEos: true },
+  answer: { ...plainAnswer, stream: false },
   traceparent: null,
   ...changes,
 })

@@ -1,6 +1,7 @@
 // A worker's status with plain values, and a request as a client asked for it.
 import type { RequestAccepted, WorkerStatus } from "../../schemas/types.ts"
 import type { RequestDraft } from "../../src/enqueue/Enqueue.ts"
+import { plainAnswer, plainSampling } from "./requestParts.ts"
 
 export const workerStatus = (change: Partial<WorkerStatus> = {}): WorkerStatus => ({
   workerId: "w1",
@@ -31,37 +32,8 @@ export const requestDraft = (change: Partial<RequestDraft> = {}): RequestDraft =
   promptCacheKey: null,
   prompts: [[0, 5, 6, 7]],
   n: 1,
-  sampling: {
-    maxTokens: 16,
-    minTokens: 0,
-    temperature: 1,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    repetitionPenalty: 1,
-    logitBias: [],
-    seed: 1,
-    stop: [],
-    stopTokenIds: [],
-    ignoreEos: false,
-    logprobs: -1,
-    promptLogprobs: -1,
-    skipSpecialTokens: true,
-    includeStop: false,
-  },
-  answer: {
-    stream: true,
-    includeUsage: false,
-    echo: false,
-    echoTexts: [],
-    returnTokenIds: false,
-    cancelOnDisconnect: false,
-    serviceTier: null,
-    user: null,
-    clientId: null,
-  },
+  sampling: { ...plainSampling, temperature: 1, seed: 1 },
+  answer: plainAnswer,
   traceparent: null,
   timeoutMs: null,
   ...change,

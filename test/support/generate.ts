@@ -3,6 +3,7 @@
 import type { RequestAccepted, Sampling } from "../../schemas/types.ts"
 import type { TokenizerModel } from "../../src/tokenizer/Tokenizer.ts"
 import { newRequestId } from "../../streams/requestId.ts"
+import { plainAnswer, plainSampling } from "./requestParts.ts"
 
 export const letters: TokenizerModel = {
   vocabSize: 258,
@@ -15,24 +16,8 @@ export const letters: TokenizerModel = {
 }
 
 export const sampling = (changes: Partial<Sampling> = {}): Sampling => ({
-  maxTokens: 16,
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 7,
-  stop: [],
-  stopTokenIds: [],
+  ...plainSampling,
   ignoreEos: true,
-  logprobs: -1,
-  promptLogprobs: -1,
-  skipSpecialTokens: true,
-  includeStop: false,
   ...changes,
 })
 
@@ -52,17 +37,7 @@ export const accepted = (
   prompts: [[72, 105]],
   n: 1,
   sampling: sampling(changes),
-  answer: {
-    stream: true,
-    includeUsage: false,
-    echo: false,
-    echoTexts: [],
-    returnTokenIds: false,
-    cancelOnDisconnect: false,
-    serviceTier: null,
-    user: null,
-    clientId: null,
-  },
+  answer: plainAnswer,
   traceparent: null,
   ...more,
 })

@@ -8,6 +8,7 @@ import {
   type TokenEvent,
 } from "../../../streams/fold/requestState.ts"
 import type { ModelFacts } from "../../../src/api/answer/dialect/Projection.ts"
+import { plainAnswer, plainSampling } from "../requestParts.ts"
 
 export const requestId = "req-0192f0c1a2b37c4d8e9f0a1b2c3d4e5f"
 
@@ -30,39 +31,8 @@ export const accepted = (changes: Changes = {}): RequestAccepted => ({
   n: 1,
   traceparent: null,
   ...changes,
-  sampling: {
-    maxTokens: 16,
-    minTokens: 0,
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    repetitionPenalty: 1,
-    logitBias: [],
-    seed: 7,
-    stop: [],
-    stopTokenIds: [],
-    ignoreEos: false,
-    logprobs: -1,
-    promptLogprobs: -1,
-    skipSpecialTokens: true,
-    includeStop: false,
-    ...changes.sampling,
-  },
-  answer: {
-    stream: true,
-    includeUsage: false,
-    echo: false,
-    echoTexts: [],
-    returnTokenIds: false,
-    cancelOnDisconnect: false,
-    serviceTier: null,
-    user: null,
-    clientId: null,
-    ...changes.answer,
-  },
+  sampling: { ...plainSampling, ...changes.sampling },
+  answer: { ...plainAnswer, ...changes.answer },
 })
 
 export const logprob = (value: number): TokenLogprob => ({
