@@ -1,7 +1,8 @@
 // Lists the addon's sources for binding.gyp: `node sources.mjs avx2|avx512|baseline`, one a line,
-// relative to this folder. The suffix of a file's name says which instructions it may use.
+// relative to this folder. The suffix of a file's name says which instructions it may use; what lies
+// in a folder named cuda is the device's backend, which cuda.mk builds apart.
 import { readdirSync } from "node:fs"
-import { join } from "node:path"
+import { join, sep } from "node:path"
 
 const folders = ["addon", "engine", "model", "kernels", "runtime"]
 const suffixes = { avx2: "_avx2.cc", avx512: "_avx512.cc" }
@@ -13,7 +14,7 @@ const sources = folders
       join(folder, file),
     ),
   )
-  .filter((file) => file.endsWith(".cc"))
+  .filter((file) => file.endsWith(".cc") && !file.split(sep).includes("cuda"))
   .filter((file) =>
     wanted === undefined
       ? !Object.values(suffixes).some((suffix) => file.endsWith(suffix))

@@ -5,7 +5,7 @@ import { createRequire } from "node:module"
 import { join } from "node:path"
 import { root, say } from "./house.mjs"
 
-const folders = ["native", join("test", "native")]
+const folders = ["native", join("test", "native"), join("test", "gpu")]
 
 const sources = folders.flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true })
