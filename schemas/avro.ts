@@ -1,5 +1,5 @@
-// The current Avro schemas as JSON text: no file is read at run time. Generated from the
-// .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.
+// The Avro schemas as JSON text, current and past ones: no file is read at run time. Generated
+// from the .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.
 export const avroText = {
   DeadLetter: [
     '{"type":"record","name":"DeadLetter","namespace":"sluice","fields":[{"name":"requestId","t',
@@ -33,8 +33,16 @@ export const avroText = {
     '[]},{"name":"returnTokenIds","type":"boolean","default":false},{"name":"cancelOnDisconnect',
     '","type":"boolean","default":false},{"name":"serviceTier","type":["null","string"],"defaul',
     't":null},{"name":"user","type":["null","string"],"default":null},{"name":"clientId","type"',
-    ':["null","string"],"default":null}]}},{"name":"traceparent","type":["null","string"],"defa',
-    'ult":null}]}',
+    ':["null","string"],"default":null},{"name":"response","type":["null",{"type":"record","nam',
+    'e":"ResponseOptions","fields":[{"name":"background","type":"boolean","default":false},{"na',
+    'me":"store","type":"boolean","default":true},{"name":"instructions","type":["null","string',
+    '"],"default":null},{"name":"previousResponseId","type":["null","string"],"default":null},{',
+    '"name":"maxOutputTokens","type":["null","int"],"default":null},{"name":"metadata","type":{',
+    '"type":"array","items":{"type":"record","name":"MetadataEntry","fields":[{"name":"key","ty',
+    'pe":"string"},{"name":"value","type":"string"}]}},"default":[]},{"name":"conversation","ty',
+    'pe":{"type":"array","items":{"type":"record","name":"ConversationTurn","fields":[{"name":"',
+    'role","type":"string"},{"name":"content","type":"string"}]}},"default":[]}]}],"default":nu',
+    'll}]}},{"name":"traceparent","type":["null","string"],"default":null}]}',
   ].join(""),
   RequestCancelled: [
     '{"type":"record","name":"RequestCancelled","namespace":"sluice","fields":[{"name":"request',
@@ -77,5 +85,38 @@ export const avroText = {
     ':"int"},{"name":"requestsWaiting","type":"int"},{"name":"tokensOutstanding","type":"long"}',
     ',{"name":"tokensPerSecond","type":"double"},{"name":"stalledMs","type":"int"},{"name":"dev',
     'ice","type":"string"}]}',
+  ].join(""),
+}
+
+/** By name and version. */
+export const pastAvroText = {
+  RequestAcceptedv1: [
+    '{"type":"record","name":"RequestAccepted","namespace":"sluice","fields":[{"name":"requestI',
+    'd","type":"string"},{"name":"acceptedAt","type":"long"},{"name":"deadline","type":"long"},',
+    '{"name":"model","type":"string"},{"name":"version","type":"string"},{"name":"tier","type":',
+    '{"type":"enum","name":"Tier","symbols":["priority","default","flex"]}},{"name":"tenant","t',
+    'ype":"string"},{"name":"dialect","type":"string"},{"name":"promptCacheKey","type":["null",',
+    '"string"],"default":null},{"name":"prompts","type":{"type":"array","items":{"type":"array"',
+    ',"items":"int"}}},{"name":"n","type":"int"},{"name":"sampling","type":{"type":"record","na',
+    'me":"Sampling","fields":[{"name":"maxTokens","type":"int"},{"name":"minTokens","type":"int',
+    '","default":0},{"name":"temperature","type":"double"},{"name":"topP","type":"double","defa',
+    'ult":1},{"name":"topK","type":"int","default":0},{"name":"minP","type":"double","default":',
+    '0},{"name":"presencePenalty","type":"double","default":0},{"name":"frequencyPenalty","type',
+    '":"double","default":0},{"name":"repetitionPenalty","type":"double","default":1},{"name":"',
+    'logitBias","type":{"type":"array","items":{"type":"record","name":"LogitBias","fields":[{"',
+    'name":"token","type":"int"},{"name":"bias","type":"double"}]}},"default":[]},{"name":"seed',
+    '","type":"long"},{"name":"stop","type":{"type":"array","items":"string"},"default":[]},{"n',
+    'ame":"stopTokenIds","type":{"type":"array","items":"int"},"default":[]},{"name":"ignoreEos',
+    '","type":"boolean","default":false},{"name":"logprobs","type":"int","default":-1},{"name":',
+    '"promptLogprobs","type":"int","default":-1},{"name":"skipSpecialTokens","type":"boolean","',
+    'default":true},{"name":"includeStop","type":"boolean","default":false}]}},{"name":"answer"',
+    ',"type":{"type":"record","name":"AnswerOptions","fields":[{"name":"stream","type":"boolean',
+    '"},{"name":"includeUsage","type":"boolean","default":false},{"name":"echo","type":"boolean',
+    '","default":false},{"name":"echoTexts","type":{"type":"array","items":"string"},"default":',
+    '[]},{"name":"returnTokenIds","type":"boolean","default":false},{"name":"cancelOnDisconnect',
+    '","type":"boolean","default":false},{"name":"serviceTier","type":["null","string"],"defaul',
+    't":null},{"name":"user","type":["null","string"],"default":null},{"name":"clientId","type"',
+    ':["null","string"],"default":null}]}},{"name":"traceparent","type":["null","string"],"defa',
+    'ult":null}]}',
   ].join(""),
 }

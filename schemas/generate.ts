@@ -143,6 +143,8 @@ export const generateTypes = (): string => {
 
 const withoutDoc = (key: string, value: unknown): unknown => (key === "doc" ? undefined : value)
 
+const pastFolder = `${folder}past/`
+
 const quotedColumns = 90
 
 const quotedLines = (json: string): ReadonlyArray<string> =>
@@ -150,20 +152,26 @@ const quotedLines = (json: string): ReadonlyArray<string> =>
     part.includes('"') ? `    '${part}',` : `    "${part}",`,
   )
 
+const embedded = (name: string, path: string): ReadonlyArray<string> => {
+  const json = JSON.stringify(JSON.parse(readFileSync(path, "utf8")), withoutDoc)
+  return [`  ${name}: [`, ...quotedLines(json), '  ].join(""),']
+}
+
 /**
  * The text that avro.ts should have: the schemas as JSON, less their docs, readable without a file.
  */
 export const generateAvro = (): string => {
-  const schemas = schemaFiles().flatMap((file) => {
-    const json = JSON.stringify(JSON.parse(readFileSync(folder + file, "utf8")), withoutDoc)
-    return [`  ${file.replace(".avsc", "")}: [`, ...quotedLines(json), '  ].join(""),']
-  })
+  const current = schemaFiles().map((file) => embedded(file.replace(".avsc", ""), folder + file))
+  const past = readdirSync(pastFolder)
+    .sort()
+    .map((file) => embedded(file.replace(".avsc", "").replace(".", ""), pastFolder + file))
   const header = [
-    "// The current Avro schemas as JSON text: no file is read at run time. Generated from the",
-    "// .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
+    "// The Avro schemas as JSON text, current and past ones: no file is read at run time. Generated",
+    "// from the .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
     "export const avroText = {",
   ]
-  return [...header, ...schemas, "}", ""].join("\n")
+  const between = ["}", "", "/** By name and version. */", "export const pastAvroText = {"]
+  return [...header, ...current.flat(), ...between, ...past.flat(), "}", ""].join("\n")
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,7 +1,7 @@
 // Every published version of every event schema, with the id that heads its records in the embedded
 // log. A version is never edited once published, nor its id given to another: add a line. A
 // registry gives ids of its own; `makeCodecs` takes them instead of these.
-import { avroText } from "./avro.ts"
+import { avroText, pastAvroText } from "./avro.ts"
 
 export type SchemaName = keyof typeof avroText
 
@@ -22,9 +22,10 @@ const current = (name: SchemaName, version: number, id: number): PublishedSchema
 })
 
 export const publishedSchemas: ReadonlyArray<PublishedSchema> = [
-  current("RequestAccepted", 1, 1),
+  { name: "RequestAccepted", version: 1, id: 1, avro: pastAvroText.RequestAcceptedv1 },
   current("RequestCancelled", 1, 2),
   current("TokenFrame", 1, 3),
   current("DeadLetter", 1, 4),
   current("WorkerStatus", 1, 5),
+  current("RequestAccepted", 2, 6),
 ]

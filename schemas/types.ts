@@ -51,6 +51,33 @@ export interface Sampling {
   readonly includeStop: boolean
 }
 
+export interface MetadataEntry {
+  readonly key: string
+  readonly value: string
+}
+
+export interface ConversationTurn {
+  readonly role: string
+  readonly content: string
+}
+
+/** what a request of the responses dialect asked for and its response object shows again */
+export interface ResponseOptions {
+  readonly background: boolean
+  /** false: it cannot be retrieved under its response id */
+  readonly store: boolean
+  readonly instructions: string | null
+  readonly previousResponseId: string | null
+  /** as asked for */
+  readonly maxOutputTokens: number | null
+  readonly metadata: ReadonlyArray<MetadataEntry>
+  /**
+   * what was said before the answer, less the instructions: where a next response goes on; empty
+   * where store is false
+   */
+  readonly conversation: ReadonlyArray<ConversationTurn>
+}
+
 export interface AnswerOptions {
   readonly stream: boolean
   readonly includeUsage: boolean
@@ -61,8 +88,12 @@ export interface AnswerOptions {
   readonly cancelOnDisconnect: boolean
   readonly serviceTier: string | null
   readonly user: string | null
-  /** the id a WebSocket client gave, echoed in its messages */
+  /**
+   * the id a client gave: of a WebSocket's request, echoed in its messages; of a useChat
+   * conversation
+   */
   readonly clientId: string | null
+  readonly response: ResponseOptions | null
 }
 
 /**
@@ -81,7 +112,7 @@ export interface RequestAccepted {
   readonly tier: Tier
   /** whose API key it was; empty where none is configured */
   readonly tenant: string
-  /** the projection in which it is answered: completions, chat, stream */
+  /** the projection in which it is answered: completions, chat, stream, responses, ui */
   readonly dialect: string
   readonly promptCacheKey: string | null
   /** token ids, one array a prompt */

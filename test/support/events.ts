@@ -45,6 +45,15 @@ export const exampleRequest: RequestAccepted = {
     serviceTier: "flex",
     user: null,
     clientId: "c1",
+    response: {
+      background: true,
+      store: true,
+      instructions: "Be brief.",
+      previousResponseId: null,
+      maxOutputTokens: 64,
+      metadata: [{ key: "k", value: "v" }],
+      conversation: [{ role: "user", content: "Once?" }],
+    },
   },
   traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 }

@@ -33,4 +33,5 @@ export const plainAnswer: AnswerOptions = {
   serviceTier: null,
   user: null,
   clientId: null,
+  response: null,
 }

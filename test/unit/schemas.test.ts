@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import avro from "avsc"
+import { Predicate } from "effect"
 import { codecs } from "../../schemas/codec.ts"
 import { generateAvro, generateTypes } from "../../schemas/generate.ts"
 import { publishedSchemas, type SchemaName } from "../../schemas/ids.ts"
@@ -40,6 +41,19 @@ const plain = (value: unknown): unknown =>
     }),
   )
 
+/** A value less the fields that its writer's version did not have. */
+const knownThen = (value: unknown, then: unknown): unknown => {
+  if (Array.isArray(value) && Array.isArray(then)) {
+    return value.map((item: unknown, i) => knownThen(item, then[i]))
+  }
+  if (!Predicate.isObject(value) || !Predicate.isObject(then)) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key]) => Object.hasOwn(then, key))
+      .map(([key, part]) => [key, knownThen(part, Reflect.get(then, key))]),
+  )
+}
+
 describe("generated files", () => {
   const read = (file: string) => readFileSync(join(projectRoot, "schemas", file), "utf8")
 
@@ -69,7 +83,8 @@ describe("published versions", () => {
       const { values } = goldenOf(name, version)
       assert.isAbove(values.length, 0)
       for (const { hex, value } of values) {
-        assert.deepStrictEqual(plain(codecOf[name].decode(Buffer.from(hex, "hex"))), value)
+        const decoded = plain(codecOf[name].decode(Buffer.from(hex, "hex")))
+        assert.deepStrictEqual(knownThen(decoded, value), value)
       }
     })
 

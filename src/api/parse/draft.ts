@@ -85,6 +85,7 @@ export const makeDraft = Effect.fnUntraced(function* (
       serviceTier: body.service_tier === undefined ? null : tier,
       user: body.user?.toWellFormed() ?? null,
       clientId: parts.clientId,
+      response: null,
     },
     traceparent: caller.traceparent,
     timeoutMs: caller.timeoutMs,

@@ -49,6 +49,7 @@ describe("a completion's draft", () => {
         serviceTier: null,
         user: null,
         clientId: null,
+        response: null,
       },
       traceparent: null,
       timeoutMs: null,
