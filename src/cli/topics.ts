@@ -1,6 +1,7 @@
 // `sluice topics apply`: makes what a model version needs on Kafka, or says what it would do.
 import { Effect, Exit } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
+import { inByteUnits, inTimeUnits } from "../config/setting.ts"
 import { KafkaPlan } from "../../streams/kafka/KafkaLog.ts"
 import { Log, type TopicSpec } from "../../streams/Log.ts"
 import { layerLogger } from "../telemetry/logger.ts"
@@ -14,11 +15,9 @@ export interface Output {
 
 const forEver = Number.MAX_SAFE_INTEGER
 
-const day = 86_400_000
-
 const kept = ({ cleanup, retentionMs, retentionBytes }: TopicSpec): string => {
-  const age = retentionMs === forEver ? "for ever" : `${retentionMs / day} days`
-  const bytes = retentionBytes === forEver ? "" : `, ${retentionBytes} bytes a partition`
+  const age = retentionMs === forEver ? "for ever" : inTimeUnits(retentionMs)
+  const bytes = retentionBytes === forEver ? "" : `, ${inByteUnits(retentionBytes)} a partition`
   return cleanup === "compact" ? `compacted, kept ${age}${bytes}` : `kept ${age}${bytes}`
 }
 

@@ -136,21 +136,23 @@ const byteUnits: Units = [
   ["TiB", kibi ** 4],
 ]
 
+export const inByteUnits = inUnits(byteUnits)
+
 export const bytes = (
   key: string,
   range: Range,
   fallback: number,
   about: string,
 ): Setting<number> => {
-  const show = inUnits(byteUnits)
-  const expects = `bytes from ${show(range[0])} to ${show(range[1])}, as a number or with a unit`
+  const [least, most] = range.map(inByteUnits)
+  const expects = `bytes from ${least} to ${most}, as a number or with a unit`
   return setting(key, {
     schema: whole(range),
     fallback,
     expects,
     about,
     fromText: scaled(byteUnits),
-    show,
+    show: inByteUnits,
   })
 }
 
@@ -162,21 +164,23 @@ const timeUnits: Units = [
   ["d", 86_400_000],
 ]
 
+export const inTimeUnits = inUnits(timeUnits)
+
 export const duration = (
   key: string,
   range: Range,
   fallback: number,
   about: string,
 ): Setting<number> => {
-  const show = inUnits(timeUnits)
-  const expects = `a time from ${show(range[0])} to ${show(range[1])}, in ms or with a unit`
+  const [least, most] = range.map(inTimeUnits)
+  const expects = `a time from ${least} to ${most}, in ms or with a unit`
   return setting(key, {
     schema: whole(range),
     fallback,
     expects,
     about,
     fromText: scaled(timeUnits),
-    show,
+    show: inTimeUnits,
   })
 }
 

@@ -3,32 +3,13 @@
 // stream. Each ends with exactly the text of an undisturbed run, once, and work goes on after it.
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { ResumingClient, type Whereabouts } from "../support/ResumingClient.ts"
+import type { Whereabouts } from "../support/ResumingClient.ts"
+import { answers, serveCrowd } from "../support/services/Crowd.ts"
 import { Deployment } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
 
 const streams = 24
 const tokens = 60
-
-const bodyOf = (index: number) => ({
-  model: "tales-11m",
-  prompt: `Once upon a time ${index}`,
-  max_tokens: tokens,
-  stream: true,
-  stream_options: { include_usage: true },
-  ignore_eos: true,
-  temperature: 0,
-})
-
-const textOf = (client: ResumingClient) => {
-  const chunks = client.events.map((event) => JSON.parse(event))
-  const failed = chunks.find((chunk) => chunk.error)
-  if (failed) throw new Error(JSON.stringify(failed))
-  const text = chunks.flatMap((chunk) => chunk.choices).map((choice) => choice.text)
-  const finishes = chunks.flatMap((chunk) => chunk.choices).filter((one) => one.finish_reason)
-  const usage = chunks.find((chunk) => chunk.usage)?.usage.completion_tokens
-  return { text: text.join(""), finishes: finishes.length, usage }
-}
 
 let cluster: KafkaCluster
 let deployment: Deployment
@@ -48,30 +29,8 @@ afterAll(async () => {
   await cluster.stop()
 }, 60_000)
 
-/** Clients that come again whenever they were cut off; resolves when all are served. */
-const serveAll = async (msMax: number) => {
-  const clients = Array.from({ length: streams }, (_, i) => new ResumingClient(where, bodyOf(i)))
-  const end = performance.now() + msMax
-  for (const client of clients) {
-    client.connect()
-    await sleep(20)
-  }
-  while (clients.some(({ isDone }) => !isDone)) {
-    for (const client of clients) client.connect()
-    const faults = clients.flatMap(({ fault }) => fault ?? [])
-    if (faults.length > 0) throw new Error(faults.join(", "))
-    if (performance.now() > end) {
-      const left = clients
-        .filter(({ isDone }) => !isDone)
-        .map(({ requestId, cursor }) => {
-          return `${requestId} at ${cursor}`
-        })
-      throw new Error(`not served within ${msMax} ms: ${left.join("; ")}`)
-    }
-    await sleep(100)
-  }
-  return clients.map(textOf)
-}
+const serveAll = async (withinMs: number) =>
+  answers(await serveCrowd({ askAt: [where], streams, tokens, withinMs }))
 
 const faults: ReadonlyArray<readonly [string, (at: KafkaCluster) => Promise<void>]> = [
   [
@@ -96,7 +55,7 @@ const faults: ReadonlyArray<readonly [string, (at: KafkaCluster) => Promise<void
 ]
 
 describe("clients are served whole while", () => {
-  let expected: ReadonlyArray<ReturnType<typeof textOf>> = []
+  let expected: ReturnType<typeof answers> = []
 
   it("nothing happens", { timeout: 60_000 }, async () => {
     expected = await serveAll(40_000)

@@ -2,7 +2,6 @@
 // asks, and the registry's own deserializer reads the answer. What is no request, or one that
 // cannot be run, gets a terminal entry or a dead letter, and stops nobody behind it.
 import { setTimeout as sleep } from "node:timers/promises"
-import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import {
   AvroDeserializer,
   AvroSerializer,
@@ -11,21 +10,14 @@ import {
   SerdeType,
   SubjectNameStrategyType,
 } from "@confluentinc/schemaregistry"
-import { CompressionCodecs, CompressionTypes, Kafka, logLevel } from "kafkajs"
+import type { Kafka } from "kafkajs"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { newRequestId } from "../../streams/requestId.ts"
 import { Deployment, runCli } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
+import { outsider } from "../support/services/outsider.ts"
 import { Registry } from "../support/services/Registry.ts"
 import { plainAnswer, plainSampling } from "../support/requestParts.ts"
-
-process.env["KAFKAJS_NO_PARTITIONER_WARNING"] = "1"
-
-// kafkajs brings no zstd; Node does.
-CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: async ({ buffer }: { buffer: Buffer }) => zstdCompressSync(buffer),
-  decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
-})
 
 const topic = "sluice.requests.tales-11m.1.default"
 
@@ -90,7 +82,7 @@ beforeAll(async () => {
   deployment.prepare()
   await deployment.start("worker", ["--engine", "scripted"])
   url = (await deployment.start("gateway")).url
-  const kafka = new Kafka({ brokers: [cluster.bootstrap], logLevel: logLevel.NOTHING })
+  const kafka = outsider(cluster.bootstrap)
   await readAll(kafka)
   const producer = kafka.producer()
   await producer.connect()

@@ -8,7 +8,8 @@ export interface Whereabouts {
 }
 
 export class ResumingClient {
-  readonly #where: Whereabouts
+  readonly #askAt: Whereabouts
+  readonly #resumeAt: Whereabouts
   readonly #body: object
   #request: ClientRequest | null = null
   requestId: string | null = null
@@ -19,14 +20,16 @@ export class ResumingClient {
   /** What cannot be mended by coming again. */
   fault: string | null = null
 
-  constructor(where: Whereabouts, body: object) {
-    this.#where = where
+  /** The rest may be asked for elsewhere than the answer. */
+  constructor(askAt: Whereabouts, body: object, resumeAt: Whereabouts = askAt) {
+    this.#askAt = askAt
+    this.#resumeAt = resumeAt
     this.#body = body
   }
 
   /** Asks for the first time, or for the rest. */
   connect(): void {
-    const { url } = this.#where
+    const { url } = this.requestId === null ? this.#askAt : this.#resumeAt
     if (url === null || this.isDone || this.#request !== null) return
     const made =
       this.requestId === null
@@ -41,6 +44,7 @@ export class ResumingClient {
     if (this.requestId === null) made.end(JSON.stringify(this.#body))
   }
 
+  /** Breaks the connection, as a network would. */
   close(): void {
     this.#request?.destroy()
   }

@@ -1,0 +1,58 @@
+// Kafka as others see it: kafkajs's own clients, unmodified. What tests learn of a cluster through
+// it does not depend on our adapter.
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
+import { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } from "kafkajs"
+
+process.env["KAFKAJS_NO_PARTITIONER_WARNING"] = "1"
+
+// kafkajs brings no zstd; Node does.
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: async ({ buffer }: { buffer: Buffer }) => zstdCompressSync(buffer),
+  decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
+})
+
+export const outsider = (bootstrap: string): Kafka =>
+  new Kafka({ brokers: bootstrap.split(","), logLevel: logLevel.NOTHING })
+
+const shown = ["cleanup.policy", "retention.ms", "min.insync.replicas"]
+
+type Described = Readonly<Record<string, string | number>>
+
+/** Every topic that is not Kafka's own: how wide, how many copies, and some of its settings. */
+export const describeTopics = async (
+  bootstrap: string,
+): Promise<ReadonlyMap<string, Described>> => {
+  const admin = outsider(bootstrap).admin()
+  await admin.connect()
+  try {
+    const { topics } = await admin.fetchTopicMetadata()
+    const ours = topics.filter(({ name }) => !name.startsWith("__"))
+    if (ours.length === 0) return new Map()
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: ours.map(({ name }) => ({
+        type: ConfigResourceTypes.TOPIC,
+        name,
+        configNames: shown,
+      })),
+    })
+    const settings = new Map(
+      resources.map(({ resourceName, configEntries }) => [
+        resourceName,
+        Object.fromEntries(configEntries.map((one) => [one.configName, one.configValue])),
+      ]),
+    )
+    return new Map(
+      ours.map(({ name, partitions }) => [
+        name,
+        {
+          ...settings.get(name),
+          partitions: partitions.length,
+          replicas: partitions[0]?.replicas.length ?? 0,
+        },
+      ]),
+    )
+  } finally {
+    await admin.disconnect()
+  }
+}
