@@ -7,6 +7,11 @@ export const avroText = {
     'ode","type":"string"},{"name":"message","type":"string"},{"name":"request","type":"bytes"}',
     "]}",
   ].join(""),
+  KeyClaimed: [
+    '{"type":"record","name":"KeyClaimed","namespace":"sluice","fields":[{"name":"keyDigest","t',
+    'ype":"string"},{"name":"bodyDigest","type":"string"},{"name":"requestId","type":"string"},',
+    '{"name":"replaces","type":["null","string"],"default":null}]}',
+  ].join(""),
   RequestAccepted: [
     '{"type":"record","name":"RequestAccepted","namespace":"sluice","fields":[{"name":"requestI',
     'd","type":"string"},{"name":"acceptedAt","type":"long"},{"name":"deadline","type":"long"},',

@@ -10,6 +10,7 @@ import { type PublishedSchema, publishedSchemas, type SchemaName } from "./ids.t
 import { readTokenFrame, writeTokenFrame } from "./tokenFrame.ts"
 import type {
   DeadLetter,
+  KeyClaimed,
   RequestAccepted,
   RequestCancelled,
   TokenFrame,
@@ -34,6 +35,7 @@ export interface Codecs {
   readonly tokenFrame: Codec<TokenFrame>
   readonly deadLetter: Codec<DeadLetter>
   readonly workerStatus: Codec<WorkerStatus>
+  readonly keyClaimed: Codec<KeyClaimed>
 }
 
 const headerBytes = 5
@@ -148,6 +150,7 @@ const makeCodecs = (schemas: ReadonlyArray<PublishedSchema>): Codecs => {
       decode: deadLetter.decode,
     },
     workerStatus: makeCodec("WorkerStatus", schemas),
+    keyClaimed: makeCodec("KeyClaimed", schemas),
   }
 }
 

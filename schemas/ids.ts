@@ -28,4 +28,5 @@ export const publishedSchemas: ReadonlyArray<PublishedSchema> = [
   current("DeadLetter", 1, 4),
   current("WorkerStatus", 1, 5),
   current("RequestAccepted", 2, 6),
+  current("KeyClaimed", 1, 7),
 ]

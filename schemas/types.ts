@@ -15,6 +15,20 @@ export interface DeadLetter {
   readonly request: Uint8Array
 }
 
+/**
+ * A gateway asks that a request be the one of an idempotency key. The first claim of a key in log
+ * order counts.
+ */
+export interface KeyClaimed {
+  /** of tenant and key; the key itself is nowhere */
+  readonly keyDigest: string
+  /** of what was asked */
+  readonly bodyDigest: string
+  readonly requestId: string
+  /** a request that held the key and can never run */
+  readonly replaces: string | null
+}
+
 export type Tier = "priority" | "default" | "flex"
 
 export interface LogitBias {

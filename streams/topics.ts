@@ -9,6 +9,7 @@ export const commandTopic = "sluice.commands"
 export const deadLetterTopic = "sluice.dead-letters"
 const controlTopic = "sluice.control"
 export const workerTopic = "sluice.workers"
+export const keyTopic = "sluice.keys"
 
 export interface TopicOptions {
   readonly requestPartitions: number
@@ -46,6 +47,18 @@ const compacted = (name: string, retentionMs: number): TopicSpec => ({
   retentionBytes: Number.MAX_SAFE_INTEGER,
 })
 
+/** Past the end of a key's life, so that its claim is still there whenever it may count. */
+const keySlackMs = 3_600_000
+
+/** In one partition: a key's claims need one order. */
+const keys = ({ retentionMs }: TopicOptions): TopicSpec => ({
+  name: keyTopic,
+  partitions: 1,
+  cleanup: "delete",
+  retentionMs: retentionMs + keySlackMs,
+  retentionBytes: Number.MAX_SAFE_INTEGER,
+})
+
 /** Heartbeats come each second: a worker whose last one is older is long gone. */
 const workerRetentionMs = 3_600_000
 
@@ -53,6 +66,7 @@ export const sharedTopics = (options: TopicOptions): ReadonlyArray<TopicSpec> =>
   kept(tokenTopic, options.tokenPartitions, options),
   kept(commandTopic, 1, options),
   kept(deadLetterTopic, 1, options),
+  keys(options),
   compacted(controlTopic, Number.MAX_SAFE_INTEGER),
   compacted(workerTopic, workerRetentionMs),
 ]

@@ -4,6 +4,7 @@ import {
   commandTopic,
   deadLetterTopic,
   isRequestTopic,
+  keyTopic,
   tokenTopic,
   workerTopic,
 } from "../topics.ts"
@@ -13,6 +14,7 @@ const fixed: Readonly<Record<string, SchemaName>> = {
   [commandTopic]: "RequestCancelled",
   [deadLetterTopic]: "DeadLetter",
   [workerTopic]: "WorkerStatus",
+  [keyTopic]: "KeyClaimed",
 }
 
 /** null: its records have no schema yet. */

@@ -28,6 +28,7 @@ const codecOf = {
   TokenFrame: codecs.tokenFrame,
   DeadLetter: codecs.deadLetter,
   WorkerStatus: codecs.workerStatus,
+  KeyClaimed: codecs.keyClaimed,
 } satisfies Record<SchemaName, unknown>
 
 /** As golden files hold values: bytes in hex, plain objects. */
