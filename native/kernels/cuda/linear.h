@@ -1,0 +1,73 @@
+// y = x Wᵀ (+ bias) for the rows of a step, W in bf16, int4 with groups, or int8 by output. Which
+// kernel runs follows from the format and from the number of rows: the strip kernel (decode.cuh's
+// order of summing) for few, cuBLASLt for many.
+//
+// In deterministic mode every number of rows takes the strip kernels, whose bits depend on W and on
+// that row of x alone. Otherwise that holds among 1 .. kStripRowsMax rows, and above for equal
+// numbers of rows.
+//
+// Nothing here allocates after open(); every run may be captured in a graph.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/cuda/stream.h"
+#include "runtime/status.h"
+
+namespace sluice {
+
+enum class DeviceFormat { kBf16, kInt4, kInt8 };
+
+// A weight matrix on the device, placed by weights.h. Activations and biases are bf16.
+struct DeviceMatrix {
+  DeviceFormat format = DeviceFormat::kBf16;
+  uint32_t outputs = 0;
+  uint32_t inputs = 0;              // a multiple of 8; int4: of 32; int8: of 16
+  uint32_t group_inputs = 0;        // int4: 32, 64 or 128
+  const void* weights = nullptr;    // bf16: [outputs, inputs]; others: see weights.h
+  const void* scales = nullptr;     // int4, int8: see weights.h
+  const uint16_t* bias = nullptr;   // [outputs] bf16, or null
+};
+
+enum class LinearOutput {
+  kBf16,     // out is bf16 [rows, outputs]
+  kF32,      // out is float32 [rows, outputs]: logits
+  kSiluMul,  // W's rows are gate and up, interleaved by 8; out is bf16 [rows, outputs / 2]
+};
+
+struct LinearArgs {
+  const DeviceMatrix* matrix = nullptr;
+  const uint16_t* x = nullptr;  // bf16 [rows, x_stride], 16-byte aligned
+  uint32_t x_stride = 0;        // elements from row to row, a multiple of 8
+  uint32_t rows = 0;
+  LinearOutput output = LinearOutput::kBf16;
+  void* out = nullptr;      // 16-byte aligned
+  uint32_t out_stride = 0;  // elements from row to row
+};
+
+struct LinearOptions {
+  bool deterministic = false;
+  uint32_t rows_max = 0;          // of any run
+  uint32_t gate_outputs_max = 0;  // widest kSiluMul matrix
+  uint64_t dense_bytes_max = 0;   // most weight bytes in bf16 of one int4 or int8 matrix; 0: none
+};
+
+// One for a device and a stream: runs share its scratch, so they must not overlap.
+class LinearLayers {
+ public:
+  // Device memory that open() wants, zeroed: count it in the budget first.
+  static uint64_t scratch_bytes(const LinearOptions& options);
+  // Loads cuBLASLt. Without it the strip kernels serve every number of rows, and `blas()` says why.
+  static Status open(const LinearOptions& options,
+                     void* scratch,
+                     std::unique_ptr<LinearLayers>* layers);
+  virtual ~LinearLayers() = default;
+
+  virtual Status run(const LinearArgs& args, DeviceStream stream) = 0;
+
+  // "cuBLASLt 13.0.2 from <file>", or why there is none.
+  virtual const char* blas() const = 0;
+};
+
+}  // namespace sluice
