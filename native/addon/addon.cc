@@ -12,6 +12,7 @@
 #include "addon/engine_handle.h"
 #include "addon/open.h"
 #include "engine/available_memory.h"
+#include "model/device_backend.h"
 #include "runtime/cpu_count.h"
 #include "runtime/isa.h"
 
@@ -38,6 +39,39 @@ Napi::Value native_info(const Napi::CallbackInfo& info) {
   result.Set("isa", isa_name(isa));
   result.Set("threads", usable_cores());
   result.Set("memoryAvailableBytes", static_cast<double>(available_memory_bytes()));
+  return result;
+}
+
+Napi::Value native_devices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<DeviceFinding> findings = find_devices();
+  Napi::Array result = Napi::Array::New(env, findings.size());
+  for (uint32_t i = 0; i < findings.size(); ++i) {
+    Napi::Object finding = Napi::Object::New(env);
+    finding.Set("name", findings[i].name);
+    finding.Set("usable", findings[i].usable);
+    finding.Set("text", findings[i].text);
+    result.Set(i, finding);
+  }
+  return result;
+}
+
+Napi::Value native_gauges(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<DeviceGauges> gauges = read_device_gauges();
+  Napi::Array result = Napi::Array::New(env, gauges.size());
+  const auto known = [&](double value) -> Napi::Value {
+    return value < 0 ? env.Null() : Napi::Value(Napi::Number::New(env, value));
+  };
+  for (uint32_t i = 0; i < gauges.size(); ++i) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("utilisationPercent", known(gauges[i].utilisation_percent));
+    device.Set("memoryUsedBytes", known(gauges[i].memory_used_bytes));
+    device.Set("memoryTotalBytes", known(gauges[i].memory_total_bytes));
+    device.Set("temperatureCelsius", known(gauges[i].temperature_celsius));
+    device.Set("powerWatts", known(gauges[i].power_watts));
+    result.Set(i, device);
+  }
   return result;
 }
 
@@ -101,6 +135,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   static const int registered = std::atexit(stop_all_engines);
   if (registered != 0) throw Napi::Error::New(env, "atexit is full");
   exports.Set("nativeInfo", Napi::Function::New(env, native_info));
+  exports.Set("nativeDevices", Napi::Function::New(env, native_devices));
+  exports.Set("nativeGauges", Napi::Function::New(env, native_gauges));
   exports.Set("engineOpen", Napi::Function::New(env, engine_open));
   exports.Set("engineSubmit", Napi::Function::New(env, engine_submit));
   exports.Set("engineCancel", Napi::Function::New(env, engine_cancel));

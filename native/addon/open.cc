@@ -3,28 +3,40 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "addon/convert.h"
 #include "addon/engine_handle.h"
 #include "engine/engine.h"
 #include "engine/kv_budget.h"
+#include "model/device_backend.h"
 
 namespace sluice::addon {
 namespace {
 
 struct OpenOptions {
   LoadOptions load;
+  DeviceWish device = DeviceWish::kAuto;
   EngineLimits limits;
   uint64_t kv_bytes = 0;
   std::optional<uint64_t> swap_bytes;
   std::vector<uint32_t> eos_ids;
 };
 
+DeviceWish to_wish(const Field& device) {
+  const std::string name = device.string();
+  if (name == "cpu") return DeviceWish::kCpu;
+  return name == "cuda" ? DeviceWish::kCuda : DeviceWish::kAuto;
+}
+
 OpenOptions to_options(const Field& options) {
   OpenOptions o;
   o.load.folder = options.at("folder").string();
   o.load.dtype = options.at("dtype").string();
+  o.device = to_wish(options.at("device"));
+  o.load.device_memory = options.at("deviceMemory").number();
+  o.load.deterministic = options.at("deterministic").boolean();
   o.load.threads = options.at("threads").u32();
   o.load.context_tokens_max = options.at("contextTokensMax").u32();
   o.limits.sequences_max = options.at("sequencesMax").u32();
@@ -81,6 +93,7 @@ class OpenWorker : public Napi::AsyncProgressWorker<Progress> {
     opened.Set("handle", EngineHandle::wrap(Env(), handle));
     opened.Set("device", info.device);
     opened.Set("dtype", info.dtype);
+    opened.Set("deviceNote", note_);
     opened.Set("vocabSize", info.vocab_size);
     opened.Set("contextTokensMax", info.context_tokens_max);
     opened.Set("sequencesMax", limits.sequences_max);
@@ -92,9 +105,14 @@ class OpenWorker : public Napi::AsyncProgressWorker<Progress> {
  private:
   Status open() {
     std::unique_ptr<Backend> backend;
-    SLUICE_RETURN_IF_ERROR(load_cpu_backend(options_.load, &backend));
-    SLUICE_RETURN_IF_ERROR(
-        choose_blocks(backend->info(), options_.kv_bytes, options_.swap_bytes, &options_.limits));
+    SLUICE_RETURN_IF_ERROR(load_backend(options_.device, options_.load, &backend, &note_));
+    EngineLimits& limits = options_.limits;
+    uint64_t kv_bytes = options_.kv_bytes;
+    if (kv_bytes == 0) {
+      SLUICE_RETURN_IF_ERROR(
+          backend->kv_bytes_max(limits.sequences_max, limits.batch_tokens_max, &kv_bytes));
+    }
+    SLUICE_RETURN_IF_ERROR(choose_blocks(backend->info(), kv_bytes, options_.swap_bytes, &limits));
     return Engine::open(std::move(backend), options_.limits, std::move(options_.eos_ids), &engine_);
   }
 
@@ -102,6 +120,7 @@ class OpenWorker : public Napi::AsyncProgressWorker<Progress> {
   Napi::Promise::Deferred deferred_;
   Napi::FunctionReference receive_;
   Status status_;
+  std::string note_;  // why a device is not used; empty where one is, or none was wished for
   std::unique_ptr<Engine> engine_;
 };
 

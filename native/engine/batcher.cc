@@ -14,6 +14,7 @@ void add_share(const std::shared_ptr<Sequence>& sequence, uint32_t query_tokens,
   const bool sample = end == s.total_tokens() && s.source.max_tokens > 0;
   BatchSequence share;
   share.slot = s.slot;
+  share.admission = s.admitted_step + 1;
   // The token being drawn by the step in flight is known to the backend only.
   const bool known = end <= s.ids.size();
   share.tokens = known ? s.ids.data() + s.launched : nullptr;

@@ -34,7 +34,12 @@ Core::Core(Backend* backend,
       kv_(limits.blocks, limits.prefix_cache, prefix_secret),
       swap_(limits.swap_blocks, backend->info().kv_bytes_per_block) {
   SLUICE_CHECK(limits.batch_tokens_max > limits.sequences_max);
+  if (swap_.slot_count() > 0) backend->pin(swap_.data(), swap_.bytes());
   for (uint32_t slot = limits.sequences_max; slot > 0; --slot) free_slots_.push_back(slot - 1);
+}
+
+Core::~Core() {
+  if (swap_.slot_count() > 0) backend_->pin(nullptr, 0);
 }
 
 void Core::submit(Submission submission) {

@@ -40,6 +40,10 @@ class Core {
        std::vector<uint32_t> eos_ids,
        PrefixKey prefix_secret);
 
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
   // It has passed check_submission, and no live sequence has its handle.
   void submit(Submission submission);
   // Unknown handles are ignored. The entry comes with the next step.

@@ -40,7 +40,8 @@ Status choose_blocks(const BackendInfo& info,
                 ") holds none"};
   }
   limits->blocks = static_cast<uint32_t>(blocks);
-  const uint64_t swap = swap_bytes ? *swap_bytes / per_block : blocks / 4;
+  uint64_t swap = swap_bytes ? *swap_bytes / per_block : blocks / 4;
+  if (!swap_bytes && info.kv_on_device) swap = std::min(swap, available / 8 / per_block);
   limits->swap_blocks = static_cast<uint32_t>(std::min(swap, kBlocksMax));
   return Status::ok();
 }

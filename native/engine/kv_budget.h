@@ -10,7 +10,8 @@
 namespace sluice {
 
 // Sets limits->blocks and limits->swap_blocks. kv_bytes 0: a quarter of the available memory, but
-// no more than every sequence could fill; swap_bytes absent: a quarter of the KV. Refused
+// no more than every sequence could fill; swap_bytes absent: a quarter of the KV, and where that is
+// on a device no more than an eighth of the available host memory. Refused
 // (kTooLarge) where one sequence of one block would not fit.
 Status choose_blocks(const BackendInfo& info,
                      uint64_t kv_bytes,

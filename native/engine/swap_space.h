@@ -18,6 +18,9 @@ class SwapSpace {
   uint32_t slot_count() const { return slots_; }
   uint32_t take();
   void give(uint32_t slot);
+  // All slots.
+  void* data() { return memory_.get(); }
+  uint64_t bytes() const { return slots_ * bytes_per_block_; }
   // kv_bytes_per_block bytes, valid until the slot is given back.
   void* at(uint32_t slot);
 

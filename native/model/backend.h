@@ -26,6 +26,9 @@ namespace sluice {
 //   |  already in the KV blocks    |  this step          | -> sampled token
 struct BatchSequence {
   uint32_t slot = 0;  // stable while the sequence runs, < sequences_max
+  // Another number each time that a sequence is given the slot: a backend that keeps state by slot
+  // then makes it anew from the history.
+  uint64_t admission = 0;
   // [query_tokens] ids; null: one token, the one last sampled in this slot (a backend that runs
   // ahead).
   const uint32_t* tokens = nullptr;
@@ -65,18 +68,34 @@ struct BackendInfo {
   uint64_t kv_bytes_per_block = 0;
   // True where launch returns before the result is known and the next batch may be launched first.
   bool runs_ahead = false;
+  // True where KV blocks are not in host memory, so that they do not compete with it.
+  bool kv_on_device = false;
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual const BackendInfo& info() const = 0;
+  // Bytes that the KV may take beside the weights and what steps of this size need; 0: it is host
+  // memory, and the caller's to divide. Called before reserve.
+  virtual Status kv_bytes_max(uint32_t sequences_max, uint32_t batch_tokens_max, uint64_t* bytes) {
+    static_cast<void>(sequences_max);
+    static_cast<void>(batch_tokens_max);
+    *bytes = 0;
+    return Status::ok();
+  }
   // Called once, before the first launch: all memory is taken here, none in a step.
   virtual Status reserve(uint32_t blocks, uint32_t sequences_max, uint32_t batch_tokens_max) = 0;
   // At most one batch more than collected may be in flight, and only where runs_ahead.
   virtual Status launch(const Batch& batch) = 0;
   // Waits for the oldest launched batch. A failed status ends the engine.
   virtual Status collect(StepResult* result) = 0;
+  // Host memory that save_block and load_block will be given parts of, until it is withdrawn by
+  // pin(nullptr, 0), which waits for the copies that run.
+  virtual void pin(void* host, uint64_t bytes) {
+    static_cast<void>(host);
+    static_cast<void>(bytes);
+  }
   // KV of one block to and from host memory of kv_bytes_per_block, bit-exact (preemption by swap).
   // Ordered after every batch launched before, also where one is in flight.
   virtual Status save_block(uint32_t block, void* host) = 0;
@@ -88,6 +107,9 @@ struct LoadOptions {
   std::string dtype = "auto";       // auto | float32 | bfloat16 | float16
   uint32_t threads = 0;             // 0: what this process may use
   uint32_t context_tokens_max = 0;  // 0: the model's own
+  double device_memory = 0.9;       // the share of a device's memory that may be used
+  // A device then gives the same bits alone and in a crowd, cut or whole, cached or not.
+  bool deterministic = false;
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes
 };
 

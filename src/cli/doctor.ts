@@ -10,6 +10,7 @@ import { layerTokenizer } from "../tokenizer/layer.ts"
 import { layerLogger } from "../telemetry/logger.ts"
 import { failureSentence } from "./failure.ts"
 import { checkData, checkModel } from "./folders.ts"
+import { loadNative } from "../generate/engine/loadNative.ts"
 import { Engine } from "../generate/engine/Engine.ts"
 import { layerEngine } from "../generate/engine/layer.ts"
 
@@ -36,6 +37,14 @@ const engineRuns: Effect.Effect<string, unknown, Config> = Effect.gen(function* 
   return `${info.device}, ${info.dtype}, context ${info.contextTokensMax}, ${info.blocks} KV blocks`
 }).pipe(Effect.provide(layerEngine.pipe(Layer.provide(layerTokenizer))))
 
+/** What a GPU needs, one line each; that there is none is no fault. */
+const devices: Check = Effect.try(() =>
+  loadNative()
+    .nativeDevices()
+    .map(({ name, usable, text }) => `${name}: ${usable ? "" : "not used: "}${text}`)
+    .join(`\n${" ".repeat(17)}`),
+)
+
 const checks = (config: ConfigShape): ReadonlyArray<readonly [name: string, check: Check]> => {
   const given = Layer.succeed(Config, config)
   const fault = exposureFault(config)
@@ -43,6 +52,7 @@ const checks = (config: ConfigShape): ReadonlyArray<readonly [name: string, chec
     ["node", Effect.succeed(`${process.version}, ${availableParallelism()} cores`)],
     ["model", Effect.as(checkModel(config), config.model)],
     ["tokenizer", Effect.provide(tokenizes, given)],
+    ["gpu", devices],
     ["engine", Effect.provide(engineRuns, given)],
     ["data", Effect.as(checkData(config), config.data)],
     ["exposure", fault === null ? Effect.succeed("as configured") : Effect.fail(new Error(fault))],

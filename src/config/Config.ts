@@ -27,6 +27,11 @@ export interface ConfigShape {
   /** URL of the Redis that gateways share; "": each keeps its own limits. */
   readonly redis: string
   readonly dtype: "auto" | "float32" | "bfloat16" | "float16"
+  readonly device: "auto" | "cpu" | "cuda"
+  /** The share of a GPU's memory that may be used. */
+  readonly gpuMemory: number
+  /** On a GPU: the same bits alone and in a crowd, at some cost. */
+  readonly deterministic: boolean
   readonly engine: "native" | "scripted"
   readonly insecure: boolean
   readonly apiKeys: ReadonlyArray<ApiKey>
@@ -55,6 +60,8 @@ export interface Limits {
   readonly socketRequestsMax: number
   /** A subscriber's buffer; past it the relay pauses it. */
   readonly subscriberBytes: number
+  /** Idempotency keys that a gateway remembers. */
+  readonly keysMax: number
   readonly requestTimeoutMs: number
 }
 

@@ -128,6 +128,16 @@ export const integer = (
     fromText: (given) => (/^\d+$/.test(given) ? Number(given) : undefined),
   })
 
+/** A part of a whole, above 0 and at most 1. */
+export const share = (key: string, fallback: number, about: string): Setting<number> =>
+  setting(key, {
+    schema: Schema.Number.check(Schema.isGreaterThan(0), Schema.isLessThanOrEqualTo(1)),
+    fallback,
+    expects: "a number above 0 and at most 1",
+    about,
+    fromText: (given) => (/^\d*[.]?\d+$/.test(given) ? Number(given) : undefined),
+  })
+
 const kibi = 1024
 const byteUnits: Units = [
   ["KiB", kibi],

@@ -13,6 +13,7 @@ import {
   list,
   path,
   type Setting,
+  share,
   text,
   truth,
 } from "./setting.ts"
@@ -94,6 +95,22 @@ const front = (get: Get): Front => ({
       "How weights are held; auto: as they are stored.",
     ),
   ),
+  device: get(
+    choice(
+      "device",
+      ["auto", "cpu", "cuda"],
+      "auto",
+      "What runs the model; auto: a GPU where there is one that can, else the CPU.",
+    ),
+  ),
+  gpuMemory: get(share("gpuMemory", 0.9, "The share of the GPU's memory that may be used.")),
+  deterministic: get(
+    truth(
+      "deterministic",
+      false,
+      "On a GPU: the same tokens alone and in a crowd, slower. The CPU gives them always.",
+    ),
+  ),
   engine: get(
     choice(
       "engine",
@@ -147,6 +164,14 @@ const limits = (get: Get): Limits => ({
       [KiB, 64 * MiB],
       256 * KiB,
       "Held for a client that reads slowly; past it the stream waits for the client.",
+    ),
+  ),
+  keysMax: get(
+    integer(
+      "limits.keysMax",
+      [1, 100 * million],
+      500_000,
+      "Idempotency keys remembered; each about 250 bytes, for as long as log.retentionMs.",
     ),
   ),
   requestTimeoutMs: get(

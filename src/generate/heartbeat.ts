@@ -3,8 +3,8 @@
 // trouble; the next one says the same and more.
 import { Effect } from "effect"
 import type { WorkerState, WorkerStatus } from "../../schemas/types.ts"
-import type { Metrics } from "../telemetry/Metrics.ts"
-import type { EngineStats } from "./engine/Engine.ts"
+import type { GaugeName, Metrics } from "../telemetry/Metrics.ts"
+import type { DeviceGauges, EngineStats } from "./engine/Engine.ts"
 import type { StepOutput } from "./engine/stepOutput.ts"
 import { Meter, statusOf, type StatusParts } from "./status.ts"
 import type { WorkerLog } from "../../streams/WorkerLog.ts"
@@ -51,11 +51,26 @@ export class Heartbeat {
     metrics.queueDepth(model, core.count("reading", "waiting"))
     metrics.tokensPerSecond(model, tokensPerSecond)
     this.#gauges(engine.stats())
+    this.#deviceGauges(engine.devices())
   }
 
   #status(tokensPerSecond: number): WorkerStatus {
     const moment = { nowMs: this.#options.now(), state: this.#state, tokensPerSecond }
     return statusOf(this.#options, moment)
+  }
+
+  #deviceGauges(devices: ReadonlyArray<DeviceGauges>): void {
+    const { metrics } = this.#options
+    for (const [index, device] of devices.entries()) {
+      const set = (name: GaugeName, value: number | null) => {
+        if (value !== null) metrics.gauge(name, { gpu_id: String(index) }, value)
+      }
+      set("llm_gpu_utilization_percent", device.utilisationPercent)
+      set("llm_gpu_memory_used_bytes", device.memoryUsedBytes)
+      set("sluice_gpu_memory_total_bytes", device.memoryTotalBytes)
+      set("sluice_gpu_temperature_celsius", device.temperatureCelsius)
+      set("sluice_gpu_power_watts", device.powerWatts)
+    }
   }
 
   #gauges(stats: EngineStats): void {

@@ -33,6 +33,9 @@ export const metricSpecs = {
   // Recorded only by an engine on a GPU: absent elsewhere, never zero.
   llm_gpu_utilization_percent: { kind: "gauge", help: "GPU utilization.", labels: ["gpu_id"] },
   llm_gpu_memory_used_bytes: { kind: "gauge", help: "GPU memory used.", labels: ["gpu_id"] },
+  sluice_gpu_memory_total_bytes: { kind: "gauge", help: "GPU memory.", labels: ["gpu_id"] },
+  sluice_gpu_temperature_celsius: { kind: "gauge", help: "GPU temperature.", labels: ["gpu_id"] },
+  sluice_gpu_power_watts: { kind: "gauge", help: "GPU power draw.", labels: ["gpu_id"] },
   llm_queue_depth: {
     kind: "gauge",
     help: "Requests accepted and not yet in a batch.",

@@ -19,6 +19,9 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 const options: NativeOpenOptions = {
   folder: talesFolder,
   dtype: "auto",
+  device: "cpu",
+  deviceMemory: 0.9,
+  deterministic: false,
   threads: 1,
   contextTokensMax: 0,
   sequencesMax: 4,

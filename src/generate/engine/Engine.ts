@@ -71,6 +71,15 @@ export interface EngineStats {
   readonly lastStepAt: number
 }
 
+/** A GPU's state now; null: it does not say. */
+export interface DeviceGauges {
+  readonly utilisationPercent: number | null
+  readonly memoryUsedBytes: number | null
+  readonly memoryTotalBytes: number | null
+  readonly temperatureCelsius: number | null
+  readonly powerWatts: number | null
+}
+
 export class Engine extends Context.Service<
   Engine,
   {
@@ -87,5 +96,7 @@ export class Engine extends Context.Service<
     /** Called once if the engine dies (a lost device, a failed step); it takes nothing more. */
     readonly onLost: (listener: (message: string) => void) => void
     readonly stats: () => EngineStats
+    /** One entry a GPU; empty on a CPU. */
+    readonly devices: () => ReadonlyArray<DeviceGauges>
   }
 >()("sluice/generate/Engine") {}

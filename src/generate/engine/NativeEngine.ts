@@ -29,6 +29,9 @@ const waitingMax = 4096
 
 export const nativeDefaults: Omit<NativeEngineOptions, "folder" | "model" | "eosIds"> = {
   dtype: "auto",
+  device: "auto",
+  deviceMemory: 0.9,
+  deterministic: false,
   threads: 0,
   contextTokensMax: 0,
   sequencesMax: 64,
@@ -53,6 +56,7 @@ export const openNative = Effect.fn("NativeEngine.open")(function* (
   const opened = yield* Effect.acquireRelease(open(native, options, receiver), ({ handle }) =>
     Effect.promise(() => native.engineClose(handle)),
   )
+  if (opened.deviceNote !== "") yield* Effect.logInfo(opened.deviceNote)
   return makeEngine({ native, opened, options, receiver })
 })
 
@@ -112,7 +116,8 @@ interface Parts {
 }
 
 const makeEngine = ({ native, opened, options, receiver }: Parts): Engine["Service"] => {
-  const { handle, ...info } = opened
+  const { handle, deviceNote: _, ...info } = opened
+  const isOnDevice = !info.device.startsWith("cpu")
   const limits = { ...info, positionsMax: info.blocks * info.blockTokens }
   return Engine.of({
     info: { ...info, model: options.model, eosIds: options.eosIds },
@@ -122,6 +127,7 @@ const makeEngine = ({ native, opened, options, receiver }: Parts): Engine["Servi
     onStep: (listener) => void receiver.stepListeners.push(listener),
     onLost: (listener) => void receiver.lostListeners.push(listener),
     stats: () => statsOf(native, handle),
+    devices: () => (isOnDevice ? native.nativeGauges() : []),
   })
 }
 
@@ -164,6 +170,9 @@ export const layerNative: Layer.Layer<Engine, EngineError, Config | Tokenizer> =
       folder: config.model,
       model: config.servedModelName || basename(config.model),
       dtype: config.dtype,
+      device: config.device,
+      deviceMemory: config.gpuMemory,
+      deterministic: config.deterministic,
       threads,
       sequencesMax,
       batchTokensMax,

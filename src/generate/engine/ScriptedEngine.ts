@@ -112,6 +112,7 @@ export const makeScriptedEngine = (options: ScriptedOptions): ScriptedEngine => 
       onStep: (listener) => void state.stepListeners.push(listener),
       onLost: (listener) => void state.lostListeners.push(listener),
       stats: () => stats(state, blocks),
+      devices: () => [],
     }),
     step: () => step(state, blocks),
     fail: (sequence) => end(state, sequence, "failed"),

@@ -2,6 +2,7 @@
 // the crossing: absent is null, nothing is optional, numbers carry their unit. The addon checks
 // types (a TypeError names the field's path) and decides nothing; defaults and limits are
 // NativeEngine's.
+import type { DeviceGauges } from "./Engine.ts"
 
 /** Opaque; of one environment (thread). */
 export interface NativeHandle {
@@ -20,9 +21,23 @@ export interface NativeInfo {
   readonly memoryAvailableBytes: number
 }
 
+/** One thing that a GPU needs, as it was looked for: the driver, the device, a library. */
+export interface NativeFinding {
+  readonly name: string
+  readonly usable: boolean
+  /** What was found, or why it is not used. */
+  readonly text: string
+}
+
 export interface NativeOpenOptions {
   readonly folder: string
   readonly dtype: string
+  /** "auto": a GPU where one runs this model, else the CPU. */
+  readonly device: "auto" | "cpu" | "cuda"
+  /** The share of a GPU's memory that may be used. */
+  readonly deviceMemory: number
+  /** On a GPU: the same bits alone and in a crowd. The CPU gives them always. */
+  readonly deterministic: boolean
   /** 0: what this process may use. */
   readonly threads: number
   /** 0: the model's own. */
@@ -44,6 +59,8 @@ export interface NativeOpened {
   readonly handle: NativeHandle
   readonly device: string
   readonly dtype: string
+  /** Why no GPU is used, where one was looked for; else "". */
+  readonly deviceNote: string
   readonly vocabSize: number
   readonly contextTokensMax: number
   readonly sequencesMax: number
@@ -102,6 +119,9 @@ export type NativeReceive = (step: ArrayBuffer | null, lost: string | null) => v
 
 export interface Native {
   readonly nativeInfo: () => NativeInfo
+  readonly nativeDevices: () => ReadonlyArray<NativeFinding>
+  /** One entry a GPU. */
+  readonly nativeGauges: () => ReadonlyArray<DeviceGauges>
   /** Loads on a thread of its own; rejects with an Error whose name EngineError.ts knows. */
   readonly engineOpen: (
     options: NativeOpenOptions,
