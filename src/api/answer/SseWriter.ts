@@ -4,7 +4,7 @@
 import type { ServerResponse } from "node:http"
 import type { ConfigShape } from "../../config/Config.ts"
 import type { ErrorBody } from "../errors.ts"
-import type { Frame } from "./dialect/Projection.ts"
+import type { Frame, Projection } from "./dialect/Projection.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { MakeOutlet, Outlet, OutletHooks } from "./Outlet.ts"
 import type { Paced, PacerShape } from "./Pacer.ts"
@@ -14,10 +14,11 @@ import { sseComment, sseFrame, sseHeaders, sseUnnumbered } from "./sse.ts"
 interface SseWriterOptions {
   readonly res: ServerResponse
   readonly requestId: string
+  readonly projection: Projection
   readonly pacer: PacerShape
   readonly bytesMax: number
-  /** What keeps an idle stream alive; null: nothing. */
-  readonly heartbeat: string | null
+  /** What keeps an idle stream alive. */
+  readonly heartbeat: ConfigShape["heartbeat"]["mode"]
   readonly hooks: OutletHooks
 }
 
@@ -36,7 +37,7 @@ class SseWriter implements Outlet, Paced {
 
   /** Sends status and headers now: the client knows its request id before the first token. */
   constructor(options: SseWriterOptions) {
-    const { res, pacer, requestId } = options
+    const { res, pacer, requestId, projection } = options
     this.#options = options
     this.#res = res
     this.#progressAt = pacer.now()
@@ -57,7 +58,7 @@ class SseWriter implements Outlet, Paced {
       this.#closed()
     })
     pacer.join(this)
-    res.writeHead(200, sseHeaders(requestId))
+    res.writeHead(200, sseHeaders(requestId, projection.headers))
     res.flushHeaders()
   }
 
@@ -84,7 +85,7 @@ class SseWriter implements Outlet, Paced {
   }
 
   fail(body: ErrorBody): void {
-    this.#pending += sseUnnumbered(JSON.stringify(body))
+    this.#pending += sseUnnumbered(this.#options.projection.fault(body))
     this.end()
   }
 
@@ -103,9 +104,11 @@ class SseWriter implements Outlet, Paced {
       if (nowMs - this.#progressAt > stalledMsMax) this.#res.destroy()
       return
     }
-    const { heartbeat } = this.#options
-    if (heartbeat !== null && !this.#wroteSinceBeat)
-      this.#blocked = !writeChunk(this.#res, heartbeat)
+    if (!this.#wroteSinceBeat && this.#pending === "") {
+      const { heartbeat, projection } = this.#options
+      const text = heartbeatOf(heartbeat, projection)
+      if (text !== "") this.#blocked = !writeChunk(this.#res, text)
+    }
     this.#wroteSinceBeat = false
     this.#progressAt = nowMs
   }
@@ -145,12 +148,13 @@ export const sseOutlet =
     new SseWriter({
       res: exchange.res,
       requestId,
+      projection,
       pacer,
       bytesMax: config.limits.subscriberBytes,
-      heartbeat: heartbeatOf(config.heartbeat.mode, projection.emptyChunk),
+      heartbeat: config.heartbeat.mode,
       hooks,
     })
 
 /** The block that keeps an idle stream alive, by the configured mode. */
-const heartbeatOf = (mode: ConfigShape["heartbeat"]["mode"], emptyChunk: string): string | null =>
-  mode === "comment" ? sseComment : mode === "event" ? sseUnnumbered(emptyChunk) : null
+const heartbeatOf = (mode: ConfigShape["heartbeat"]["mode"], projection: Projection): string =>
+  mode === "comment" ? sseComment : mode === "event" ? sseUnnumbered(projection.idle()) : ""

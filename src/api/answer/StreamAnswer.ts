@@ -82,6 +82,10 @@ export class StreamAnswer implements Subscriber, Beating {
     pacer.join(this)
     const held = this.#held
     this.#held = []
+    for (const frame of start.projection.begin()) {
+      if (frame.cursor > start.cursor) outlet.put(frame)
+    }
+    outlet.commit()
     for (const events of held) this.#deliver(start, outlet, events)
     if (this.#early !== null) this.#break(this.#early)
     else if (!outlet.full) this.#resume()

@@ -61,7 +61,7 @@ const writeRandom = (random: (below: number) => number): Written => {
     text += sseFrame({ cursor, data })
     if (random(3) === 0) text += sseComment
     if (random(4) === 0) {
-      text += sseUnnumbered(data)
+      text += sseUnnumbered({ data })
       frames.push({ data, lastEventId })
     }
   }
@@ -110,7 +110,7 @@ describe("the framer", () => {
       sseFrame({ cursor: 1, data: "{}" }) +
       sseComment +
       sseComment +
-      sseUnnumbered("{}") +
+      sseUnnumbered({ data: "{}" }) +
       sseComment
     judge.push(Buffer.from(text))
     assert.deepStrictEqual(judge.blocks, [1, 1])

@@ -10,6 +10,7 @@ import {
   type MakeCollector,
   type MakeProjection,
   noFrames,
+  numberedByEvents,
 } from "./Projection.ts"
 import { terminalFrames } from "./terminal.ts"
 import { fingerprintOf, serviceTierOf, stopReasonOf, usageOf } from "./usage.ts"
@@ -73,8 +74,9 @@ export const chatProjection: MakeProjection = (request, facts) => {
   }
 
   return {
+    ...numberedByEvents,
     needsHistory: false,
-    emptyChunk: `${heads[0]}{},"logprobs":null,"finish_reason":null${tail}`,
+    idle: () => ({ data: `${heads[0]}{},"logprobs":null,"finish_reason":null${tail}` }),
     push: (event) =>
       event.kind === "terminal"
         ? terminalFrames(event, { ...shared, choices: [] }, answer.includeUsage)

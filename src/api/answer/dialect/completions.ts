@@ -11,6 +11,7 @@ import {
   type MakeProjection,
   type ModelFacts,
   noFrames,
+  numberedByEvents,
 } from "./Projection.ts"
 import { terminalFrames } from "./terminal.ts"
 import { fingerprintOf, stopReasonOf, usageOf } from "./usage.ts"
@@ -98,8 +99,9 @@ export const completionsProjection: MakeProjection = (request, facts) => {
   }
 
   return {
+    ...numberedByEvents,
     needsHistory: scored,
-    emptyChunk: `${heads[0]}"","logprobs":null,"finish_reason":null${tail}`,
+    idle: () => ({ data: `${heads[0]}"","logprobs":null,"finish_reason":null${tail}` }),
     push: (event) =>
       event.kind === "terminal"
         ? terminalFrames(event, { ...envelope(request), choices: [] }, answer.includeUsage)

@@ -5,12 +5,14 @@ import { type ApiError, apiError } from "../../errors.ts"
 import { chatCollector, chatProjection } from "./chat.ts"
 import { completionsCollector, completionsProjection } from "./completions.ts"
 import type { MakeCollector, MakeProjection } from "./Projection.ts"
+import { responsesCollector, responsesProjection } from "./responses.ts"
 import { streamProjection } from "./stream.ts"
 
 const projections: ReadonlyMap<string, MakeProjection> = new Map([
   ["completions", completionsProjection],
   ["chat", chatProjection],
   ["stream", streamProjection],
+  ["responses", responsesProjection],
 ])
 
 const shownMax = 40
@@ -25,6 +27,11 @@ export const dialectOf = (name: string): Effect.Effect<MakeProjection, ApiError>
   return Effect.fail(apiError("invalidValue", message, { param: "dialect" }))
 }
 
+const collectors: ReadonlyMap<string, MakeCollector> = new Map([
+  ["chat", chatCollector],
+  ["responses", responsesCollector],
+])
+
 /** A whole answer exists in OpenAI's dialects only: a WebSocket answer is always a stream. */
 export const collectorOf = (dialect: string): MakeCollector =>
-  dialect === "chat" ? chatCollector : completionsCollector
+  collectors.get(dialect) ?? completionsCollector

@@ -6,7 +6,13 @@ import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { toErrorBody } from "../../errors.ts"
 import { chatLogprob } from "./logprobs.ts"
-import { choiceCount, type Frame, type MakeProjection, type ModelFacts } from "./Projection.ts"
+import {
+  choiceCount,
+  type Frame,
+  type MakeProjection,
+  type ModelFacts,
+  numberedByEvents,
+} from "./Projection.ts"
 import { doneData } from "./terminal.ts"
 import { terminalError } from "./terminalError.ts"
 import { stopReasonOf, usageOf } from "./usage.ts"
@@ -43,8 +49,9 @@ export const streamProjectionAs = (
   }
 
   return {
+    ...numberedByEvents,
     needsHistory: false,
-    emptyChunk: `${head}"delta":""}`,
+    idle: () => ({ data: `${head}"delta":""}` }),
     push: (event) => {
       const cursor = event.number
       if (event.kind === "token") return [{ cursor, data: message(event) }]
