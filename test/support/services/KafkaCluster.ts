@@ -17,6 +17,7 @@ import {
   untilReady,
 } from "./children.ts"
 import { classArchive, javaFlags, kafkaDist, kafkaTemplate } from "./javaDist.ts"
+import type { KafkaProxy } from "./KafkaProxy.ts"
 
 interface Node {
   readonly id: number
@@ -27,6 +28,8 @@ interface Node {
 
 export interface KafkaClusterOptions {
   readonly nodes: 1 | 3
+  /** In front of the one node: who begins at it stays behind it. */
+  readonly proxy?: KafkaProxy
   /** More server properties, or others than ours. */
   readonly properties?: Readonly<Record<string, string>>
 }
@@ -76,6 +79,13 @@ const properties = (node: Node, nodes: number, voters: string): Record<string, s
   }
 }
 
+/** Whoever comes to it is told to come to another port, where a proxy leads back to it. */
+const addListener = (all: Record<string, string>, port: number, proxyPort: number): void => {
+  all["listeners"] += `,PROXIED://127.0.0.1:${port}`
+  all["advertised.listeners"] += `,PROXIED://127.0.0.1:${proxyPort}`
+  all["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
+}
+
 export class KafkaCluster {
   readonly #nodes: ReadonlyArray<Node>
   readonly #dist: string
@@ -90,7 +100,8 @@ export class KafkaCluster {
   static async start(options: KafkaClusterOptions): Promise<KafkaCluster> {
     const dist = await kafkaDist()
     const folder = mkdtempSync(join(tmpdir(), "sluice-kafka-"))
-    const ports = await freePorts(options.nodes * 2)
+    const ports = await freePorts(options.nodes * 2 + 1)
+    const { proxy } = options
     const nodes = Array.from({ length: options.nodes }, (_, index): Node => {
       const home = join(folder, `${index + 1}`)
       mkdirSync(home)
@@ -99,9 +110,11 @@ export class KafkaCluster {
     const voters = nodes.map(({ id }) => `${id}@127.0.0.1:${ports[id * 2 - 1]}`).join(",")
     for (const node of nodes) {
       const all = { ...properties(node, nodes.length, voters), ...options.properties }
+      if (proxy) addListener(all, ports.at(-1) ?? 0, proxy.port)
       const lines = Object.entries(all).map(([name, value]) => `${name}=${value}`)
       writeFileSync(join(node.folder, "server.properties"), lines.join("\n"))
     }
+    if (proxy) proxy.target = ports.at(-1) ?? 0
     const cluster = new KafkaCluster(dist, folder, nodes)
     await cluster.#format()
     for (const { id } of nodes) cluster.#launch(id)
