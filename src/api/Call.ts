@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect } from "effect"
 import { Config } from "../config/Config.ts"
+import type { Idempotency } from "../enqueue/keys.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import type { Exchange } from "./answer/Exchange.ts"
@@ -42,6 +43,7 @@ const parseTraceparent = (header: string | ReadonlyArray<string> | undefined): s
 export const parseContext = Effect.fnUntraced(function* (
   req: IncomingMessage,
   { requestId, tenant }: Pick<Call, "requestId" | "tenant">,
+  idempotency: Idempotency | null = null,
 ): Effect.fn.Return<ParseContext, ApiError, Config | Tokenizer | ModelCatalog> {
   const { headers } = req
   const { limits } = yield* Config
@@ -52,6 +54,7 @@ export const parseContext = Effect.fnUntraced(function* (
       tenant,
       timeoutMs: yield* parseTimeout(headers["x-request-timeout"]),
       traceparent: parseTraceparent(headers["traceparent"]),
+      idempotency,
     },
     limits,
     tokenizer: yield* Tokenizer,

@@ -9,6 +9,7 @@ const exposed = [
   "x-request-id",
   "retry-after",
   "x-should-retry",
+  "idempotent-replayed",
   "x-ratelimit-limit-requests",
   "x-ratelimit-remaining-requests",
   "x-ratelimit-reset-requests",

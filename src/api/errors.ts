@@ -57,6 +57,9 @@ const enqueueRows: Record<EnqueueError["reason"], Row> = {
   busy: { status: 429, type: overloaded, code: "server_busy" },
   noWorkers: { status: 503, type: overloaded, code: "no_workers" },
   draining: { status: 503, type: overloaded, code: "draining" },
+  keyReused: { status: 422, type: invalid, code: "idempotency_key_reused" },
+  keyGone: { status: 410, type: invalid, code: "request_expired" },
+  keysFull: { status: 429, type: overloaded, code: "too_many_idempotency_keys" },
 }
 
 const relayRows: Record<RelayError["reason"], Row> = {

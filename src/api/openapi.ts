@@ -31,6 +31,15 @@ const parametersOf = (route: Route) =>
     schema: { type: "string" },
   }))
 
+const idempotencyKey = {
+  name: "Idempotency-Key",
+  in: "header",
+  description: "The same key and body: the same request, its answer from the start.",
+  schema: { type: "string", maxLength: 255 },
+}
+
+const headersOf = (route: Route) => (route.generates ? [idempotencyKey] : [])
+
 const queryOf = (route: Route) =>
   route.path === "/v1/requests/:id/events"
     ? [
@@ -84,7 +93,7 @@ const operationOf = (route: Route, components: Record<string, unknown>) => ({
     /[^a-zA-Z0-9]+(.)?/g,
     (_, next) => (typeof next === "string" ? next.toUpperCase() : ""),
   )}`,
-  parameters: [...parametersOf(route), ...queryOf(route)],
+  parameters: [...parametersOf(route), ...queryOf(route), ...headersOf(route)],
   ...(route.body === null ? {} : { requestBody: bodyOf(route.body, components) }),
   ...(route.message === null ? {} : { "x-message": schemaOf(route.message, components) }),
   responses: responsesOf(route),

@@ -14,6 +14,7 @@ import type { Authenticate } from "./auth.ts"
 import { parseContext } from "./Call.ts"
 import { apiError, codeOf, type Failure } from "./errors.ts"
 import { checkCaller } from "./exposure.ts"
+import { messageIdempotency } from "./idempotency.ts"
 import { parseStream } from "./parse/stream.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { isSocketRequest, writeRawError } from "./socket.ts"
@@ -55,7 +56,10 @@ export const makeUpgrade = Effect.fnUntraced(function* (authenticate: Authentica
         tenant: identity.tenant,
         draft: (body, requestId) =>
           takeFrom(rateLimit, identity, untold).pipe(
-            Effect.andThen(parseContext(req, { requestId, tenant: identity.tenant })),
+            Effect.andThen(messageIdempotency(body, identity.tenant)),
+            Effect.flatMap((idempotency) =>
+              parseContext(req, { requestId, tenant: identity.tenant }, idempotency),
+            ),
             Effect.flatMap((context) => parseStream(body, context)),
             Effect.provideContext(services),
           ),

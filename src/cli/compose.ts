@@ -25,6 +25,7 @@ import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
+import { KeyLog } from "../../streams/KeyLog.ts"
 import type { LogError } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
@@ -52,6 +53,7 @@ const layerLogs = Layer.mergeAll(
   CommandLog.layer,
   DeadLetterLog.layer,
   WorkerLog.layer,
+  KeyLog.layer,
 ).pipe(Layer.provideMerge(layerStore))
 
 const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pipe(

@@ -4,10 +4,24 @@
 import { Context, type Effect, Schema } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
+import type { Idempotency } from "./keys.ts"
 
 export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueError", {
-  /** busy: the backlog cannot meet the deadline. tooLong: prompt and output exceed the model. */
-  reason: Schema.Literals(["unknownModel", "busy", "tooLong", "noWorkers", "draining"]),
+  /**
+   * busy: the backlog cannot meet the deadline. tooLong: prompt and output exceed the model.
+   * keyReused, keyGone, keysFull: the idempotency key is another body's, its request is older than
+   * the log, or no more keys can be remembered.
+   */
+  reason: Schema.Literals([
+    "unknownModel",
+    "busy",
+    "tooLong",
+    "noWorkers",
+    "draining",
+    "keyReused",
+    "keyGone",
+    "keysFull",
+  ]),
   message: Schema.String,
   /**
    * How long until it may be tried again, from the measured drain rate; 0 where that cannot help.
@@ -19,12 +33,17 @@ export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueErr
 export type RequestDraft = Omit<RequestAccepted, "acceptedAt" | "version" | "deadline"> & {
   /** ms from now; null: the configured default. */
   readonly timeoutMs: number | null
+  /** Under which key the client may ask again; null: each time is a request of its own. */
+  readonly idempotency: Idempotency | null
 }
 
 export class Enqueue extends Context.Service<
   Enqueue,
   {
-    /** Durable when it succeeds. */
+    /**
+     * Durable when it succeeds. Under an idempotency key it may be an earlier request, with another
+     * id than the draft's.
+     */
     readonly submit: (
       draft: RequestDraft,
     ) => Effect.Effect<RequestAccepted, EnqueueError | LogError>

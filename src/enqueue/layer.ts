@@ -4,14 +4,17 @@ import { hostname } from "node:os"
 import { Clock, Effect, Layer } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
+import { requestTime } from "../../streams/requestId.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 import { requestTopic, tiers } from "../../streams/topics.ts"
 import { Config } from "../config/Config.ts"
 import { Backlog, type Holding } from "./backlog.ts"
 import { Enqueue, EnqueueError, type RequestDraft } from "./Enqueue.ts"
+import { makeKeys } from "./keys.ts"
 import { ModelCatalog, type ServedModel } from "./ModelCatalog.ts"
-import { affinityKey, choosePartition } from "./partition.ts"
+import { affinityKey, choosePartition, homePartition } from "./partition.ts"
+import { type Ready, submitOnce } from "./submitOnce.ts"
 import { chooseVersion } from "./version.ts"
 import { Workers } from "./Workers.ts"
 
@@ -49,6 +52,7 @@ const makeEnqueue = Effect.gen(function* () {
   const requestLog = yield* RequestLog
   const tokenLog = yield* TokenLog
   const commandLog = yield* CommandLog
+  const keys = yield* makeKeys
   const backlog = new Backlog(yield* Clock.currentTimeMillis)
   const writer = `gateway-${hostname()}-${process.pid}`
   const widths = new Map(
@@ -84,34 +88,62 @@ const makeEnqueue = Effect.gen(function* () {
     return null
   }
 
-  const submit = Effect.fn("Enqueue.submit")(function* (draft: RequestDraft) {
-    if (closing) return yield* refuse("draining", "This server is shutting down.", 1_000)
+  const deadlineOf = ({ timeoutMs }: RequestDraft, acceptedAt: number) =>
+    acceptedAt + (timeoutMs ?? limits.requestTimeoutMs)
+
+  /** `isOnce`: under a key, so that every gateway must make it alike. */
+  const prepare = Effect.fnUntraced(function* (
+    draft: RequestDraft,
+    requestId: string,
+    isOnce: boolean,
+  ): Effect.fn.Return<Ready, EnqueueError> {
     const unfit = misfit(draft, served)
     if (unfit !== null) return yield* unfit
     const now = yield* Clock.currentTimeMillis
-    const { timeoutMs, ...asked } = draft
-    const request: RequestAccepted = {
-      ...asked,
-      version: chooseVersion(served),
-      acceptedAt: now,
-      deadline: now + (timeoutMs ?? limits.requestTimeoutMs),
-    }
-    const placed = place(request, now)
-    const { requestId, tier, deadline } = request
-    const topic = requestTopic(request.model, request.version, tier)
-    const partition = `${topic}/${placed.partition}`
+    const acceptedAt = isOnce ? requestTime(requestId) : now
+    const { timeoutMs: _, idempotency: __, ...asked } = draft
+    const deadline = deadlineOf(draft, acceptedAt)
+    const version = chooseVersion(served)
+    const request: RequestAccepted = { ...asked, requestId, version, acceptedAt, deadline }
+    const { tier } = request
+    const placed = isOnce
+      ? homePartition(affinityKey(request), widths.get(tier) ?? 1)
+      : place(request, now)
+    const partition = `${requestTopic(request.model, version, tier)}/${placed.partition}`
     const holding = { requestId, tier, deadline, partition, tokens: tokensOf(draft) }
     const refused = admit(holding, now)
     if (refused !== null) return yield* refused
+    return { request, place: placed }
+  })
+
+  const append = Effect.fnUntraced(function* ({ request, place }: Ready) {
     yield* requestLog
-      .append(request, placed)
-      .pipe(Effect.onError(() => Effect.sync(() => backlog.forget(requestId))))
+      .append(request, place)
+      .pipe(Effect.onError(() => Effect.sync(() => backlog.forget(request.requestId))))
     return request
   })
 
+  const settle = (requestId: string, by: string) =>
+    tokenLog.append(tokenLog.partitionOf(requestId), writer, [{ kind: "Cancelled", requestId, by }])
+
+  const once = {
+    keys,
+    find: requestLog.find,
+    prepare: (draft: RequestDraft, requestId: string) => prepare(draft, requestId, true),
+    append,
+    forget: (requestId: string) => backlog.forget(requestId),
+    settle: (requestId: string) => Effect.asVoid(settle(requestId, writer)),
+    deadlineOf,
+  }
+
+  const submit = Effect.fn("Enqueue.submit")(function* (draft: RequestDraft) {
+    if (closing) return yield* refuse("draining", "This server is shutting down.", 1_000)
+    if (draft.idempotency !== null) return yield* submitOnce(once, draft, draft.idempotency)
+    return yield* append(yield* prepare(draft, draft.requestId, false))
+  })
+
   const cancel = Effect.fn("Enqueue.cancel")(function* (requestId: string, by: string) {
-    const partition = tokenLog.partitionOf(requestId)
-    yield* tokenLog.append(partition, writer, [{ kind: "Cancelled", requestId, by }])
+    yield* settle(requestId, by)
     yield* commandLog.append({ requestId, cancelledAt: yield* Clock.currentTimeMillis })
   })
 

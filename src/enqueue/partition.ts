@@ -41,12 +41,18 @@ const loadOf = ({ ownerOf, requestsOf }: Placing, partition: number): number => 
   return requests / Math.max(1, owner.slots)
 }
 
+/** Whatever the workers' state: where every gateway would send it. */
+export const homePartition = (key: string, partitions: number): Placed => ({
+  partition: hashText(key) % partitions,
+  key,
+})
+
 export const choosePartition = (key: string, placing: Placing): Placed => {
   const { partitions, ownerOf } = placing
-  const hash = hashText(key)
-  const home = hash % partitions
+  const atHome = homePartition(key, partitions)
+  const home = atHome.partition
   const owner = ownerOf(home)
-  if (partitions === 1 || (owner !== null && takesMore(owner))) return { partition: home, key }
+  if (partitions === 1 || (owner !== null && takesMore(owner))) return atHome
   const others = [hashText(`${key} 1`), hashText(`${key} 2`)].map(
     (other) => (home + 1 + (other % (partitions - 1))) % partitions,
   )

@@ -9,6 +9,7 @@ import { layerEnqueue } from "../../src/enqueue/layer.ts"
 import { ModelCatalog } from "../../src/enqueue/ModelCatalog.ts"
 import { Workers } from "../../src/enqueue/Workers.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
+import { KeyLog } from "../../streams/KeyLog.ts"
 import { Log } from "../../streams/Log.ts"
 import { layerMemory } from "../../streams/memory/MemoryLog.ts"
 import { newRequestId } from "../../streams/requestId.ts"
@@ -32,6 +33,7 @@ const layers = (partitions = 4) => {
     RequestLog.layer,
     CommandLog.layer,
     WorkerLog.layer,
+    KeyLog.layer,
   ).pipe(Layer.provide(topics), Layer.provideMerge(layerMemory))
   const config = Config.layerTest({
     model: `${projectRoot}models/tales-11m`,

@@ -36,11 +36,12 @@ export const requestDraft = (change: Partial<RequestDraft> = {}): RequestDraft =
   answer: plainAnswer,
   traceparent: null,
   timeoutMs: null,
+  idempotency: null,
   ...change,
 })
 
 export const acceptedRequest = (change: Partial<RequestAccepted> = {}): RequestAccepted => {
-  const { timeoutMs, ...draft } = requestDraft()
+  const { timeoutMs, idempotency: _, ...draft } = requestDraft()
   const deadline = 4_000_000_000_000 + (timeoutMs ?? 0)
   return { ...draft, version: "1", acceptedAt: 0, deadline, ...change }
 }

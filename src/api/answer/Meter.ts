@@ -1,6 +1,6 @@
 // What an answer tells the metrics: time to first token, time between tokens, and how the request
-// ended. Only the answer to the client that made the request is metered; resumed streams are not,
-// so nothing is counted twice.
+// ended. Only the answer to the client that made the request is metered; resumed streams and
+// repeated calls under an idempotency key are not, so nothing is counted twice.
 import type { TerminalEvent } from "../../../streams/fold/requestState.ts"
 import type { Metrics, RequestSample } from "../../telemetry/Metrics.ts"
 
@@ -24,15 +24,21 @@ export class Meter {
   readonly #startedAt: number
   #lastAt = 0
   #tokens = 0
+  #isMuted = false
 
   constructor(options: MeterOptions) {
     this.#options = options
     this.#startedAt = options.now()
   }
 
+  /** The request was another call's: that one counts it. */
+  mute(): void {
+    this.#isMuted = true
+  }
+
   /** One observation a delivery: tokens that came together share the time since the one before. */
   delivered(tokens: number): void {
-    if (tokens === 0) return
+    if (tokens === 0 || this.#isMuted) return
     const { metrics, model, now } = this.#options
     const at = now()
     if (this.#tokens === 0) metrics.firstToken(model, (at - this.#startedAt) / 1000)
@@ -51,6 +57,7 @@ export class Meter {
   }
 
   #record(status: RequestSample["status"], promptTokens: number, completionTokens: number): void {
+    if (this.#isMuted) return
     const { metrics, model, now } = this.#options
     metrics.requestEnded({
       model,

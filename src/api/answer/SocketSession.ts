@@ -26,7 +26,8 @@ export interface About {
 /** A request's place on the socket, under the client's name for it, until its last message. */
 export interface Place {
   readonly clientId: ClientId
-  readonly requestId: string
+  /** An earlier request's, where it was asked for again under its idempotency key. */
+  requestId: string
   /** null until the request is durable. */
   hooks: OutletHooks | null
 }

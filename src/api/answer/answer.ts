@@ -1,6 +1,7 @@
 // Answers one HTTP exchange with what becomes of its request: as server-sent events or once and
 // whole. Effects carry the lifetime; tokens go from the relay to the socket by plain calls.
 import { Effect } from "effect"
+import type { RequestAccepted } from "../../../schemas/types.ts"
 import { Config } from "../../config/Config.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { Metrics } from "../../telemetry/Metrics.ts"
@@ -28,6 +29,7 @@ export const answer = Effect.fn("Answer.answer")(function* (
   if (!draft.answer.stream) {
     const whole = new WholeAnswer({ exchange, pacer, meter })
     return yield* attend(draft, whole, (request) => {
+      if (request.requestId !== draft.requestId) tellReplay(request, exchange, meter)
       whole.open(request, collectorOf(request.dialect)(request, facts))
     })
   }
@@ -35,9 +37,17 @@ export const answer = Effect.fn("Answer.answer")(function* (
   const makeOutlet = sseOutlet(exchange, pacer, yield* Config)
   const stream = new StreamAnswer({ makeOutlet, pacer, meter })
   return yield* attend(draft, stream, (request) => {
+    if (request.requestId !== draft.requestId) tellReplay(request, exchange, meter)
     stream.open({ request, projection: makeProjection(request, facts), cursor: 0 })
   })
 })
+
+/** The call repeats an earlier one: the answer is that one's, under its id. */
+const tellReplay = ({ requestId }: RequestAccepted, { res }: Exchange, meter: Meter): void => {
+  meter.mute()
+  res.setHeader("x-request-id", requestId)
+  res.setHeader("idempotent-replayed", "true")
+}
 
 /** Starts to measure: call it when the request has arrived. */
 export const meterOf = Effect.fnUntraced(function* (draft: RequestDraft) {

@@ -84,6 +84,10 @@ const startRequest = Effect.fnUntraced(function* (
   const stream = new StreamAnswer({ makeOutlet: session.outlet(place), pacer, meter })
   const open = yield* Deferred.make<void, Failure>()
   const answered = attend(draft, stream, (request) => {
+    if (request.requestId !== requestId) {
+      place.requestId = request.requestId
+      meter.mute()
+    }
     // Only a client that names its requests expects a message that is not a delta.
     if (clientId !== null) session.say(place, { type: "accepted", cursor: 0 })
     stream.open({ request, projection: streamProjectionAs(request, facts, clientId), cursor: 0 })

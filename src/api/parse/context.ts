@@ -1,5 +1,6 @@
 // What a parser knows besides the body: who asks, under which id, and the bounds in force.
 import type { Limits } from "../../config/Config.ts"
+import type { Idempotency } from "../../enqueue/keys.ts"
 import type { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 
 export interface ServedModel {
@@ -15,6 +16,8 @@ export interface Caller {
   /** From the x-request-timeout header; null: the configured default. */
   readonly timeoutMs: number | null
   readonly traceparent: string | null
+  /** Under which key it may be asked again; null: none. */
+  readonly idempotency: Idempotency | null
 }
 
 export interface ParseContext {

@@ -1,7 +1,7 @@
 // What all dialects decide alike on the way to a RequestDraft: is the model served, which tier, how
 // many choices, how the answer is written.
 import { Effect } from "effect"
-import type { Sampling, Tier } from "../../../schemas/types.ts"
+import type { ResponseOptions, Sampling, Tier } from "../../../schemas/types.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { apiError, type ApiError } from "../errors.ts"
 import type { ParseContext } from "./context.ts"
@@ -46,12 +46,14 @@ export const checkChoices = (
 }
 
 export interface DraftParts {
-  readonly dialect: "completions" | "chat" | "stream"
+  readonly dialect: "completions" | "chat" | "stream" | "responses" | "ui"
   readonly prompts: Prompts
   readonly sampling: Sampling
   readonly stream: boolean
   readonly echo: boolean
   readonly clientId: string | null
+  /** Of the responses dialect; absent from the others. */
+  readonly response?: ResponseOptions
 }
 
 export const makeDraft = Effect.fnUntraced(function* (
@@ -85,9 +87,10 @@ export const makeDraft = Effect.fnUntraced(function* (
       serviceTier: body.service_tier === undefined ? null : tier,
       user: body.user?.toWellFormed() ?? null,
       clientId: parts.clientId,
-      response: null,
+      response: parts.response ?? null,
     },
     traceparent: caller.traceparent,
     timeoutMs: caller.timeoutMs,
+    idempotency: caller.idempotency,
   }
 })

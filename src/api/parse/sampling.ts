@@ -79,6 +79,14 @@ const parseStopTokenIds = (
 /** 53 bits, so that the number survives JSON and Avro longs alike. */
 const drawSeed = Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)
 
+const keyDigits = 13
+
+/** Drawn from the idempotency key, so that two gateways asked under it make one request. */
+const seedFor = ({ idempotency }: ParseContext["caller"]) =>
+  idempotency === null
+    ? drawSeed
+    : Effect.succeed(parseInt(idempotency.key.slice(0, keyDigits), 16))
+
 /** A top_p of 0 keeps only the most likely token, which is what a top_k of 1 says exactly. */
 const nucleus = (topP: number, topK: number, vocabSize: number) =>
   topP === 0 ? { topP: 1, topK: 1 } : { topP, topK: Math.min(Math.max(0, topK), vocabSize) }
@@ -110,7 +118,7 @@ export const parseSampling = Effect.fnUntraced(function* (
     frequencyPenalty: body.frequency_penalty ?? 0,
     repetitionPenalty: body.repetition_penalty ?? preset.repetitionPenalty ?? 1,
     logitBias: yield* parseLogitBias(body.logit_bias, model.vocabSize),
-    seed: body.seed ?? (yield* drawSeed),
+    seed: body.seed ?? (yield* seedFor(context.caller)),
     stop: yield* parseStop(body.stop, context.limits.stopStringsMax),
     stopTokenIds: yield* parseStopTokenIds(body.stop_token_ids ?? [], model.vocabSize),
     ignoreEos: body.ignore_eos ?? false,

@@ -7,7 +7,7 @@ import { apiError, type ApiError } from "../errors.ts"
 import type { ParseContext } from "./context.ts"
 import { decoder, wrongValue } from "./decode.ts"
 import { checkModel, makeDraft } from "./draft.ts"
-import { flag, generationFields } from "./fields.ts"
+import { flag, generationFields, text } from "./fields.ts"
 import { fitTokens } from "./length.ts"
 import { longest, parsePrompts, PromptSchema } from "./prompt.ts"
 import { parseSampling } from "./sampling.ts"
@@ -29,6 +29,7 @@ const fields = {
       Schema.isBetweenLength(1, clientIdCharactersMax, { expected: idExpected }),
     ),
   ),
+  idempotency_key: text("The same key and message: the same request, from its start."),
   add_special_tokens: flag("Put the model's beginning-of-text token first (default true)."),
 } as const
 

@@ -36,7 +36,7 @@ const layerTokenizer = Layer.succeed(Tokenizer, {
 
 export const draftOf = (request: RequestAccepted): RequestDraft => {
   const { acceptedAt: _at, version: _version, deadline: _deadline, ...rest } = request
-  return { ...rest, timeoutMs: null }
+  return { ...rest, timeoutMs: null, idempotency: null }
 }
 
 const layerOf = (stages: FakeStages, config: Partial<ConfigShape>) => {

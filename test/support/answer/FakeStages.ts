@@ -81,7 +81,7 @@ export class FakeStages {
   }
 
   #accept(draft: RequestDraft): RequestAccepted {
-    const { timeoutMs, ...rest } = draft
+    const { timeoutMs, idempotency: _, ...rest } = draft
     const acceptedAt = 1_800_000_000_000
     const deadline = timeoutMs === null ? 4_000_000_000_000 : acceptedAt + timeoutMs
     const request = { ...rest, acceptedAt, deadline, version: "1" }

@@ -53,6 +53,7 @@ describe("a completion's draft", () => {
       },
       traceparent: null,
       timeoutMs: null,
+      idempotency: null,
     })
   })
 
