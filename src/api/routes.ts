@@ -7,7 +7,9 @@ import { listModels, showModel } from "./models.ts"
 import { describeRoutes } from "./openapi.ts"
 import { ChatBody } from "./parse/chat.ts"
 import { CompletionsBody } from "./parse/completions.ts"
+import { ResponsesBody } from "./parse/responses.ts"
 import { StreamBody } from "./parse/stream.ts"
+import { getResponse, postResponseCancel, postResponses } from "./responses.ts"
 import { deleteRequest, showRequest, streamRequest } from "./requests.ts"
 import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
@@ -46,6 +48,31 @@ export const routes: ReadonlyArray<Route> = [
     summary: "Answer a conversation, whole or as server-sent events.",
     body: ChatBody,
     handle: postChat,
+  },
+  {
+    ...generating,
+    method: "POST",
+    path: "/v1/responses",
+    summary: "Make a response: whole, as server-sent events, or in the background.",
+    body: ResponsesBody,
+    handle: postResponses,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/responses/:id",
+    summary: "A response as it stands, or its events after ?starting_after=, with ?stream=true.",
+    types: [json, sse],
+    statuses: [200, 204, 404, 410],
+    handle: getResponse,
+  },
+  {
+    ...resumed,
+    method: "POST",
+    path: "/v1/responses/:id/cancel",
+    summary: "Cancel a response; acknowledged once durable.",
+    statuses: [200, 404, 410],
+    handle: postResponseCancel,
   },
   {
     ...keyed,

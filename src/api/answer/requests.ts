@@ -7,7 +7,8 @@ import { Enqueue } from "../../enqueue/Enqueue.ts"
 import { Relay, RelayError, type RequestView } from "../../relay/Relay.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type Failure } from "../errors.ts"
-import { dialectOf } from "./dialect/dialects.ts"
+import { dialectFor } from "./dialect/dialects.ts"
+import type { MakeProjection } from "./dialect/Projection.ts"
 import type { Exchange } from "./Exchange.ts"
 import { Pacer } from "./Pacer.ts"
 import { requestBody, type RequestBody } from "./requestBody.ts"
@@ -50,13 +51,35 @@ export const requestEvents = Effect.fn("Requests.events")(function* (
   const query = new URL(exchange.req.url ?? "/", "http://localhost").searchParams
   const cursor = yield* cursorOf(exchange.req.headers["last-event-id"], query.get("cursor"))
   const view = yield* viewFor(requestId, tenant)
-  const makeProjection = yield* dialectOf(query.get("dialect") ?? view.request.dialect)
-  if (isOver(view) && cursor === view.events) {
+  const makeProjection = yield* dialectFor(view.request, query.get("dialect"))
+  yield* streamFrom({ view, exchange, makeProjection, cursor, overStatus: 204 })
+})
+
+export interface StreamFromOptions {
+  readonly view: RequestView
+  readonly exchange: Exchange
+  readonly makeProjection: MakeProjection
+  /** In the dialect's own count. */
+  readonly cursor: number
+  /** Of an answer to a client that has seen everything: nothing, or a stream without events. */
+  readonly overStatus: 200 | 204
+}
+
+/** Writes the events of a request after a cursor, up to its end. */
+export const streamFrom = Effect.fnUntraced(function* (options: StreamFromOptions) {
+  const { view, exchange, makeProjection, cursor, overStatus } = options
+  const { requestId } = view.request
+  const { model: facts } = yield* Tokenizer
+  const projection = makeProjection(view.request, facts)
+  const last = projection.cursorOf(view)
+  if (cursor > last) {
+    const message = `The cursor ${cursor} is ahead of the request, which has come to ${last}.`
+    return yield* new RelayError({ reason: "cursorAhead", message })
+  }
+  if (isOver(view) && cursor === last && overStatus === 204) {
     exchange.res.writeHead(204, { "x-request-id": requestId }).end()
     return
   }
-  const { model: facts } = yield* Tokenizer
-  const projection = makeProjection(view.request, facts)
   const pacer = yield* Pacer
   const makeOutlet = sseOutlet(exchange, pacer, yield* Config)
   const stream = new StreamAnswer({ makeOutlet, pacer, meter: null })
@@ -98,7 +121,7 @@ export const viewFor = Effect.fnUntraced(function* (
  * Last-Event-ID wins over the query: EventSource reconnects to the URL it was given, where the
  * first cursor still stands.
  */
-const cursorOf = (
+export const cursorOf = (
   lastEventId: string | ReadonlyArray<string> | undefined,
   query: string | null,
 ): Effect.Effect<number, Failure> => {

@@ -23,16 +23,21 @@ const roleCharactersMax = 64
 /** Passed on to the template as they are. */
 const templateFields = ["name", "tool_calls", "tool_call_id", "reasoning_content"] as const
 
+/** Chat's name of a text part, and those of a response's input and output. */
+const textTypes = new Set<unknown>(["text", "input_text", "output_text"])
+
 const partText = (part: unknown, param: string): Effect.Effect<string, ApiError> => {
   if (typeof part === "string") return Effect.succeed(part)
   if (!Predicate.isObject(part)) {
     return Effect.fail(wrongValue(param, "a text part", part))
   }
   const { type, text, refusal } = part
-  if (type === "text" && typeof text === "string") return Effect.succeed(text)
+  const isText = textTypes.has(type)
+  if (isText && typeof text === "string") return Effect.succeed(text)
   if (type === "refusal" && typeof refusal === "string") return Effect.succeed(refusal)
-  if (type === "text" || type === "refusal") {
-    return Effect.fail(wrongValue(`${param}.${type}`, "a string", part[type]))
+  if (isText) return Effect.fail(wrongValue(`${param}.text`, "a string", text))
+  if (type === "refusal") {
+    return Effect.fail(wrongValue(`${param}.refusal`, "a string", refusal))
   }
   return Effect.fail(
     apiError("unsupported", `${param}: only text parts are supported by this server.`, { param }),
@@ -59,9 +64,8 @@ const contentText = (
 
 const parseMessage = Effect.fnUntraced(function* (
   message: Message,
-  index: number,
-): Effect.fn.Return<ChatMessage, ApiError> {
-  const param = `messages[${index}]`
+  param: string,
+): Effect.fn.Return<ChatMessage & { readonly content: string }, ApiError> {
   if (message.role.length < 1 || message.role.length > roleCharactersMax) {
     return yield* wrongValue(`${param}.role`, "the name of a role", message.role)
   }
@@ -75,9 +79,11 @@ const parseMessage = Effect.fnUntraced(function* (
   }
 })
 
+/** `field` is the body's that holds them. */
 export const parseMessages = (
   messages: ReadonlyArray<Message>,
-): Effect.Effect<ReadonlyArray<ChatMessage>, ApiError> =>
+  field = "messages",
+): Effect.Effect<ReadonlyArray<ChatMessage & { readonly content: string }>, ApiError> =>
   messages.length === 0
-    ? Effect.fail(wrongValue("messages", "at least one message", messages))
-    : Effect.forEach(messages, parseMessage)
+    ? Effect.fail(wrongValue(field, "at least one message", messages))
+    : Effect.forEach(messages, (message, index) => parseMessage(message, `${field}[${index}]`))

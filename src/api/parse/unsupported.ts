@@ -64,6 +64,26 @@ export const unsupportedInChat = table([
   ["mm_processor_kwargs", never],
 ])
 
+const isPlainText = (value: unknown): boolean =>
+  Predicate.isObject(value) && "format" in value && isTextFormat(value["format"])
+
+const isDisabled = (value: unknown): boolean => value === "disabled"
+
+export const unsupportedInResponses = table([
+  ["tools", never],
+  ["tool_choice", isNoTool],
+  ["text", isPlainText],
+  ["truncation", isDisabled],
+  ["reasoning", never],
+  ["conversation", never],
+  ["prompt", never],
+  ["context_management", never],
+  ["max_tool_calls", never],
+  ["moderation", never],
+  ["n", (value) => value === 1],
+  ["max_tokens", never],
+])
+
 export const refuseUnsupported = (
   body: unknown,
   unsupported: ReadonlyMap<string, IsDefault>,

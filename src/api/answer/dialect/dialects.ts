@@ -1,10 +1,11 @@
 // Which dialects there are. A request names the one in which it was made; any of them can show its
 // events, so a client may ask to go on in another.
 import { Effect } from "effect"
+import type { RequestAccepted } from "../../../../schemas/types.ts"
 import { type ApiError, apiError } from "../../errors.ts"
 import { chatCollector, chatProjection } from "./chat.ts"
 import { completionsCollector, completionsProjection } from "./completions.ts"
-import type { MakeCollector, MakeProjection } from "./Projection.ts"
+import { choiceCount, type MakeCollector, type MakeProjection } from "./Projection.ts"
 import { responsesCollector, responsesProjection } from "./responses.ts"
 import { streamProjection } from "./stream.ts"
 
@@ -24,6 +25,20 @@ export const dialectOf = (name: string): Effect.Effect<MakeProjection, ApiError>
   const allowed = [...projections.keys()].join(", ")
   const found = JSON.stringify(name.slice(0, shownMax))
   const message = `There is no dialect ${found}; there are ${allowed}.`
+  return Effect.fail(apiError("invalidValue", message, { param: "dialect" }))
+}
+
+/** Those whose frames know one choice only. */
+const ofOneChoice = new Set(["responses", "ui"])
+
+/** The dialect in which a request's events are asked for: its own, or another one. */
+export const dialectFor = (
+  request: RequestAccepted,
+  asked: string | null,
+): Effect.Effect<MakeProjection, ApiError> => {
+  const name = asked ?? request.dialect
+  if (!ofOneChoice.has(name) || choiceCount(request) === 1) return dialectOf(name)
+  const message = `The dialect ${name} shows one choice; this request has more.`
   return Effect.fail(apiError("invalidValue", message, { param: "dialect" }))
 }
 

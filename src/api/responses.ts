@@ -1,0 +1,41 @@
+// The routes of OpenAI's responses; what they show and stream is decided in answer/responses.ts.
+import { Effect } from "effect"
+import { answer } from "./answer/answer.ts"
+import {
+  acceptResponse,
+  cancelResponse,
+  responseEvents,
+  turnsUpTo,
+  viewResponse,
+} from "./answer/responses.ts"
+import { type Call, writeJson } from "./Call.ts"
+import { generation } from "./generations.ts"
+import { parseResponses } from "./parse/responses.ts"
+
+const idOf = (call: Call): string => call.params["id"] ?? ""
+
+/** POST /v1/responses */
+export const postResponses = generation(
+  (body, context) => parseResponses(body, context, (id) => turnsUpTo(context.caller.tenant, id)),
+  Effect.fnUntraced(function* (draft, exchange) {
+    const inBackground = draft.answer.response?.background === true
+    if (draft.answer.stream || !inBackground) return yield* answer(draft, exchange)
+    const body = yield* acceptResponse(draft)
+    writeJson(exchange.res, body)
+    return { outcome: "accepted", completionTokens: 0 }
+  }),
+)
+
+/** GET /v1/responses/{id}, as it stands or as a stream */
+export const getResponse = Effect.fnUntraced(function* (call: Call) {
+  const query = new URL(call.exchange.req.url ?? "/", "http://localhost").searchParams
+  if (query.get("stream") === "true") {
+    return yield* responseEvents(idOf(call), call.tenant, call.exchange)
+  }
+  writeJson(call.exchange.res, yield* viewResponse(idOf(call), call.tenant))
+})
+
+/** POST /v1/responses/{id}/cancel */
+export const postResponseCancel = Effect.fnUntraced(function* (call: Call) {
+  writeJson(call.exchange.res, yield* cancelResponse(idOf(call), call.tenant))
+})
