@@ -84,7 +84,7 @@ const makeEnqueue = Effect.gen(function* () {
     return null
   }
 
-  const submit = Effect.fn("Enqueue.submit")(function* (draft: RequestDraft) {
+  const submit = Effect.fnUntraced(function* (draft: RequestDraft) {
     if (closing) return yield* refuse("draining", "This server is shutting down.", 1_000)
     const unfit = misfit(draft, served)
     if (unfit !== null) return yield* unfit
