@@ -136,7 +136,7 @@ const makeEnqueue = Effect.gen(function* () {
     deadlineOf,
   }
 
-  const submit = Effect.fn("Enqueue.submit")(function* (draft: RequestDraft) {
+  const submit = Effect.fnUntraced(function* (draft: RequestDraft) {
     if (closing) return yield* refuse("draining", "This server is shutting down.", 1_000)
     if (draft.idempotency !== null) return yield* submitOnce(once, draft, draft.idempotency)
     return yield* append(yield* prepare(draft, draft.requestId, false))

@@ -16,14 +16,21 @@ export class History {
   next = 0
   /** Claims that counted since a token last did: what a poison request leaves behind. */
   claimsIdle = 0
+  /** Ids that count, by choice and position. */
+  readonly #ids: ReadonlyArray<Array<number>>
 
   constructor(request: RequestAccepted) {
-    this.state = emptyState(request.prompts.length * request.n)
+    const choices = request.prompts.length * request.n
+    this.state = emptyState(choices)
+    this.#ids = Array.from({ length: choices }, () => [])
   }
 
   apply(writer: string, entry: TokenEntry): void {
     const { attempt } = this.state
     const events = apply(this.state, writer, entry)
+    for (const event of events) {
+      if (event.kind === "token") this.#ids[event.choice]?.push(event.id)
+    }
     if (this.state.attempt > attempt) this.claimsIdle++
     else if (events.length > 0) this.claimsIdle = 0
   }
@@ -41,6 +48,9 @@ export class History {
   }
 
   get logged(): ReadonlyArray<LoggedChoice> {
-    return this.state.choices.map(({ ids, finish }) => ({ ids, finished: finish !== null }))
+    return this.#ids.map((ids, choice) => ({
+      ids,
+      finished: (this.state.choices[choice]?.finish ?? null) !== null,
+    }))
   }
 }

@@ -154,7 +154,7 @@ export class Follower {
   #leavesGap(writer: string, entry: Extract<TokenEntry, { kind: "TokensGenerated" }>): boolean {
     const { attempt, claimant, terminal, choices } = this.state
     const counts = terminal === null && entry.attempt === attempt && writer === claimant
-    return counts && entry.position > (choices[entry.choice]?.ids.length ?? 0)
+    return counts && entry.position > (choices[entry.choice]?.tokens ?? 0)
   }
 }
 

@@ -14,7 +14,7 @@ import { historyStart } from "./history.ts"
 import { Partition } from "./partition.ts"
 import { Relay, RelayError, type Subscriber, type Subscription } from "./Relay.ts"
 import { makeRequestMemory } from "./requestMemory.ts"
-import { viewOf } from "./requestView.ts"
+import { TextKeeper, viewOf } from "./requestView.ts"
 
 export interface RelayBounds {
   /** Of one process, paused ones too. */
@@ -39,7 +39,6 @@ const unknown = (requestId: string) =>
     message: `There is no request "${requestId.slice(0, 64)}".`,
   })
 
-const silent: Subscriber = { onEvents: () => true, onError: () => {} }
 const closed: Subscription = { resume: () => {}, close: () => {} }
 
 type Frames = ReadonlyArray<ReadRecord<TokenFrame>>
@@ -166,9 +165,10 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
       ),
     view: Effect.fn("Relay.view")(function* (requestId) {
       const request = yield* find(requestId)
-      const follower = yield* followHistory(requestId, 0, silent)
+      const kept = new TextKeeper()
+      const follower = yield* followHistory(requestId, 0, kept)
       follower.close()
-      return viewOf(request, follower.state)
+      return viewOf(request, follower.state, kept)
     }),
   })
 })

@@ -1,14 +1,42 @@
 // A request as its fold shows it: what GET /v1/requests/{id} is made of.
 import type { RequestAccepted } from "../../schemas/types.ts"
-import { completionTokens, type RequestState } from "../../streams/fold/requestState.ts"
-import type { RequestView } from "./Relay.ts"
+import {
+  completionTokens,
+  type RequestEvent,
+  type RequestState,
+} from "../../streams/fold/requestState.ts"
+import type { RequestView, Subscriber } from "./Relay.ts"
 
-export const viewOf = (request: RequestAccepted, state: RequestState): RequestView => ({
+/** Keeps the texts of a request's events as they come: the fold itself does not. */
+export class TextKeeper implements Subscriber {
+  readonly #pieces: Array<Array<string>> = []
+
+  onEvents(events: ReadonlyArray<RequestEvent>): boolean {
+    for (const event of events) {
+      if (event.kind !== "token") continue
+      const pieces = (this.#pieces[event.choice] ??= [])
+      pieces.push(event.text)
+    }
+    return true
+  }
+
+  onError(): void {}
+
+  text(choice: number): string {
+    return this.#pieces[choice]?.join("") ?? ""
+  }
+}
+
+export const viewOf = (
+  request: RequestAccepted,
+  state: RequestState,
+  kept: TextKeeper,
+): RequestView => ({
   request,
   state: state.terminal?.outcome ?? (state.attempt === 0 ? "queued" : "running"),
   attempt: state.attempt,
   events: state.events,
-  texts: state.choices.map(({ texts }) => texts.join("")),
+  texts: state.choices.map((_, choice) => kept.text(choice)),
   finishes: state.choices.map(({ finish }) => finish),
   completionTokens: completionTokens(state),
   terminal: state.terminal,

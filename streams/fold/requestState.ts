@@ -44,18 +44,17 @@ export interface TerminalEvent {
 
 export type RequestEvent = TokenEvent | TerminalEvent
 
-/** What counts of one choice; the arrays run by position. */
+/** What counts of one choice. Its tokens are in the events: who needs them keeps them. */
 export interface ChoiceState {
-  readonly ids: Array<number>
-  readonly texts: Array<string>
-  readonly logprobs: Array<TokenLogprob | null>
+  /** Positions that count. */
+  tokens: number
   finish: FinishReason | null
   stopReason: string | null
 }
 
 /**
  * Owned by whoever made it with `emptyState` and changed by `apply` alone; nobody else keeps a
- * reference over a call of `apply`. Its size is that of the request's tokens.
+ * reference over a call of `apply`. Its size is that of the request's choices, not of its tokens.
  */
 export interface RequestState {
   /** 0 before the first claim. */
@@ -78,9 +77,7 @@ export const choicesMax = 65_536
 const none: ReadonlyArray<RequestEvent> = []
 
 const emptyChoice = (): ChoiceState => ({
-  ids: [],
-  texts: [],
-  logprobs: [],
+  tokens: 0,
   finish: null,
   stopReason: null,
 })
@@ -100,7 +97,7 @@ export const emptyState = (choices = 0): RequestState => ({
 
 /** Positions that count, over all choices. */
 export const completionTokens = (state: RequestState): number =>
-  state.choices.reduce((sum, choice) => sum + choice.ids.length, 0)
+  state.choices.reduce((sum, choice) => sum + choice.tokens, 0)
 
 const choiceAt = (state: RequestState, index: number): ChoiceState | null => {
   if (index < 0 || index >= choicesMax) return null
@@ -116,7 +113,7 @@ const scoredPrompts = (state: RequestState): TokenEvent["promptLogprobs"] =>
 const applyTokens = (state: RequestState, entry: TokensGenerated): ReadonlyArray<RequestEvent> => {
   const choice = choiceAt(state, entry.choice)
   if (choice === null || choice.finish !== null) return none
-  const held = choice.ids.length
+  const held = choice.tokens
   const count = entry.ids.length
   if (entry.position < 0 || entry.position > held || entry.position + count <= held) return none
   const events: Array<RequestEvent> = []
@@ -125,10 +122,7 @@ const applyTokens = (state: RequestState, entry: TokensGenerated): ReadonlyArray
     const id = entry.ids[i] ?? 0
     const text = entry.texts[i] ?? ""
     const logprob = entry.logprobs?.[i] ?? null
-    const position = choice.ids.length
-    choice.ids.push(id)
-    choice.texts.push(text)
-    choice.logprobs.push(logprob)
+    const position = choice.tokens++
     events.push({
       kind: "token",
       number: ++state.events,

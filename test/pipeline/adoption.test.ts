@@ -3,11 +3,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
-import type { RequestState } from "../../streams/fold/requestState.ts"
+import type { KeptState } from "../support/foldEntries.ts"
 import { accepted } from "../support/generate.ts"
 import { isEnded, makeWorld } from "../support/workerWorld.ts"
 
-const transcript = (state: RequestState) =>
+const transcript = (state: KeptState) =>
   state.choices.map(({ ids, texts, finish, stopReason }) => ({ ids, texts, finish, stopReason }))
 
 /** The same request as another client's: another id, the same tokens. */

@@ -3,8 +3,8 @@
 // of it where it finished, and nothing is committed that is not over. SLUICE_SEED replays a run.
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
-import { apply, emptyState } from "../../streams/fold/requestState.ts"
+import type { RequestAccepted } from "../../schemas/types.ts"
+import { foldEntries } from "../support/foldEntries.ts"
 import { accepted } from "../support/generate.ts"
 import { isEnded, makeWorld } from "../support/workerWorld.ts"
 
@@ -33,12 +33,6 @@ const makeRequests = (random: (below: number) => number): ReadonlyArray<RequestA
       },
     ),
   )
-
-const idsOf = (entries: ReadonlyArray<{ writer: string; entry: TokenEntry }>) => {
-  const state = emptyState()
-  for (const { writer, entry } of entries) apply(state, writer, entry)
-  return state
-}
 
 /** What each request says when nothing goes wrong: ids by choice. */
 const undisturbed = Effect.fnUntraced(function* (requests: ReadonlyArray<RequestAccepted>) {
@@ -142,7 +136,7 @@ describe("workers under random disturbance", () => {
         const world = yield* disturb(requests, random)
         for (const { requestId, deadline, sampling } of requests) {
           const entries = yield* world.entriesOf(requestId)
-          const state = idsOf(entries)
+          const state = foldEntries(entries)
           const outcome = state.terminal?.outcome
           const whole = expected.get(requestId)!
           const said = state.choices.map(({ ids }) => ids)

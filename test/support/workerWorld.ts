@@ -16,7 +16,7 @@ import { layerMetrics } from "../../src/telemetry/registry.ts"
 import { Tokenizer } from "../../src/tokenizer/Tokenizer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
-import { apply, emptyState, type RequestState } from "../../streams/fold/requestState.ts"
+import type { RequestState } from "../../streams/fold/requestState.ts"
 import { Log } from "../../streams/Log.ts"
 import { layerMemory } from "../../streams/memory/MemoryLog.ts"
 import { readRecord } from "../../streams/readRecord.ts"
@@ -24,6 +24,7 @@ import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 import { modelTopics, requestTopic, sharedTopics, workerTopic } from "../../streams/topics.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
+import { foldEntries, type KeptState } from "./foldEntries.ts"
 import { letters } from "./generate.ts"
 
 const topicOptions = {
@@ -130,12 +131,7 @@ export const makeWorld = Effect.gen(function* () {
   })
   const entriesOf = (requestId: string) =>
     Effect.map(read(), (entries) => entries.filter(({ entry }) => entry.requestId === requestId))
-  const stateOf = (requestId: string) =>
-    Effect.map(entriesOf(requestId), (entries) => {
-      const state = emptyState()
-      for (const { writer, entry } of entries) apply(state, writer, entry)
-      return state
-    })
+  const stateOf = (requestId: string) => Effect.map(entriesOf(requestId), foldEntries)
   return {
     context,
     log,
@@ -157,10 +153,7 @@ export const makeWorld = Effect.gen(function* () {
       return requests.committed("scripted", "1", { topic, partition })
     },
     /** Its state once `isDone`; fails the test after five seconds. */
-    until: Effect.fnUntraced(function* (
-      requestId: string,
-      isDone: (state: RequestState) => boolean,
-    ) {
+    until: Effect.fnUntraced(function* (requestId: string, isDone: (state: KeptState) => boolean) {
       for (let i = 0; i < 1000; i++) {
         const state = yield* stateOf(requestId)
         if (isDone(state)) return state
@@ -174,4 +167,4 @@ export const makeWorld = Effect.gen(function* () {
 })
 
 export const isEnded = (state: RequestState) => state.terminal !== null
-export const textsOf = (state: RequestState) => state.choices.map(({ texts }) => texts.join(""))
+export const textsOf = (state: KeptState) => state.choices.map(({ texts }) => texts.join(""))

@@ -112,12 +112,12 @@ export class WholeAnswer implements Subscriber, Beating {
       this.#finish(Effect.fail(error))
       return false
     }
-    const body = Buffer.from(collector.body(event))
+    const body = collector.body(event)
     const { res } = this.#options.exchange
     this.close()
     res.writeHead(200, {
       "content-type": "application/json; charset=utf-8",
-      "content-length": body.length,
+      "content-length": Buffer.byteLength(body),
       "x-request-id": request.requestId,
     })
     res.end(body)

@@ -19,10 +19,7 @@ import { WholeAnswer } from "./WholeAnswer.ts"
  * Succeeds when the answer is over: written to its end, or the client is gone. Fails only while
  * nothing was written, so that the caller can still answer with the error.
  */
-export const answer = Effect.fn("Answer.answer")(function* (
-  draft: RequestDraft,
-  exchange: Exchange,
-) {
+export const answer = Effect.fnUntraced(function* (draft: RequestDraft, exchange: Exchange) {
   const pacer = yield* Pacer
   const meter = yield* meterOf(draft)
   const { model: facts } = yield* Tokenizer

@@ -78,7 +78,7 @@ export const responseEvents = Effect.fn("Responses.events")(function* (
 })
 
 /** A background response without a stream: answered as soon as it is durable. */
-export const acceptResponse = Effect.fn("Responses.accept")(function* (draft: RequestDraft) {
+export const acceptResponse = Effect.fnUntraced(function* (draft: RequestDraft) {
   const request = yield* (yield* Enqueue).submit(draft)
   const relay = yield* Relay
   relay.remember(request)

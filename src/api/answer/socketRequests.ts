@@ -25,7 +25,7 @@ export interface SocketGate {
 }
 
 /** Reads one message and does it; whatever is wrong with it becomes an error message. */
-export const handleMessage = Effect.fn("Socket.message")(function* (
+export const handleMessage = Effect.fnUntraced(function* (
   session: SocketSession,
   gate: SocketGate,
   bytes: Buffer,

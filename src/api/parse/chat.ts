@@ -78,7 +78,7 @@ const parseLogprobs = (
   return Effect.fail(apiError("invalidValue", message, { param: "top_logprobs" }))
 }
 
-export const parseChat = Effect.fn("Api.parseChat")(function* (
+export const parseChat = Effect.fnUntraced(function* (
   input: unknown,
   context: ParseContext,
 ): Effect.fn.Return<RequestDraft, ApiError | TokenizerError> {

@@ -42,7 +42,7 @@ export const checkLogprobs = (
     : Effect.succeed(asked ?? -1)
 }
 
-export const parseCompletions = Effect.fn("Api.parseCompletions")(function* (
+export const parseCompletions = Effect.fnUntraced(function* (
   input: unknown,
   context: ParseContext,
 ): Effect.fn.Return<RequestDraft, ApiError | TokenizerError> {

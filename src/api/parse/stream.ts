@@ -39,7 +39,7 @@ export const StreamBody = Schema.Struct({ ...fields, prompt: PromptSchema }).ann
 
 const decode = decoder(Schema.Struct({ ...fields, prompt: Schema.optionalKey(Schema.Unknown) }))
 
-export const parseStream = Effect.fn("Api.parseStream")(function* (
+export const parseStream = Effect.fnUntraced(function* (
   input: unknown,
   context: ParseContext,
 ): Effect.fn.Return<RequestDraft, ApiError | TokenizerError> {

@@ -89,7 +89,7 @@ export const eventsOf = (
   push({ ...base, kind: "AttemptClaimed", worker: "w" })
   if (scores !== null) push({ ...base, kind: "PromptScored", prompt: 0, logprobs: scores })
   for (const { choice = 0, texts, finish, stopReason, scored } of said) {
-    const position = state.choices[choice]?.ids.length ?? 0
+    const position = state.choices[choice]?.tokens ?? 0
     push({
       ...base,
       kind: "TokensGenerated",

@@ -2,6 +2,7 @@
 // can be seen in them. It trusts nothing of the product but the dialects' projections, whose bytes
 // it expects, and those are golden-tested. It says what broke, of which request, and where.
 import type { DeadLetter, RequestAccepted } from "../../../schemas/types.ts"
+import type { ModelFacts } from "../../../src/api/answer/dialect/Projection.ts"
 import { isRequestId } from "../../../streams/requestId.ts"
 import { type Expected, expectedFrames } from "./expected.ts"
 import type { HistoryLine } from "./history.ts"
@@ -44,6 +45,8 @@ export interface CheckOptions {
   readonly isOver?: boolean
   /** By choice; null where nobody knows. */
   readonly undisturbed?: (request: RequestAccepted) => ReadonlyArray<Undisturbed> | null
+  /** Of the model, where answers show logprobs. */
+  readonly facts?: ModelFacts
   /** How late after its deadline a terminal entry may be; without it, nobody asks. */
   readonly lateMsMax?: number
 }
@@ -218,7 +221,7 @@ export const check = (
   const expected = new Map<string, Expected>()
   for (const [requestId, request] of known) {
     const canon = canons.get(requestId) ?? emptyCanon(requestId)
-    expected.set(requestId, expectedFrames(request, canon))
+    expected.set(requestId, expectedFrames(request, canon, options.facts))
     checkRequest(say, request, canon, options)
     if (canon.terminal?.outcome === "deadLettered" && !letters.has(requestId)) {
       say("letter", requestId, "it was dead-lettered, and no letter is there")

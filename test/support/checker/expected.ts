@@ -11,14 +11,19 @@ export interface Expected {
   readonly frames: ReadonlyArray<Frame>
 }
 
-/** Tokens' own texts matter to logprobs only, and nobody who is checked asks for those. */
+/** Tokens' own texts matter to logprobs only: who checks those gives the model's facts. */
 const noFacts: ModelFacts = {
   tokenText: (id) => String(id),
   tokenBytes: () => new Uint8Array(0),
   specialIds: new Set(),
 }
 
-export const expectedFrames = (request: RequestAccepted, canon: Canon): Expected => {
-  const projection = Effect.runSync(dialectOf(request.dialect))(request, noFacts)
-  return { canon, frames: canon.events.flatMap((event) => projection.push(event)) }
+export const expectedFrames = (
+  request: RequestAccepted,
+  canon: Canon,
+  facts: ModelFacts = noFacts,
+): Expected => {
+  const projection = Effect.runSync(dialectOf(request.dialect))(request, facts)
+  const frames = [...projection.begin(), ...canon.events.flatMap((event) => projection.push(event))]
+  return { canon, frames }
 }

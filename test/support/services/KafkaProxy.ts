@@ -50,6 +50,8 @@ export class KafkaProxy {
   onRequest: (asked: Asked) => Verdict = () => "pass"
   /** The answer begins with the correlation id. */
   onAnswer: (asked: Asked, answer: Buffer) => Verdict = () => "pass"
+  /** Every answer is on its way for so long. */
+  delayMs = 0
   connections = 0
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -77,6 +79,7 @@ export class KafkaProxy {
   calm(): void {
     this.onRequest = () => "pass"
     this.onAnswer = () => "pass"
+    this.delayMs = 0
     this.connections = 0
   }
 
@@ -117,7 +120,9 @@ export class KafkaProxy {
     const onAnswer = framing((bytes) => {
       const asked = waiting.get(bytes.readInt32BE(0))
       waiting.delete(bytes.readInt32BE(0))
-      obey(asked === undefined ? "pass" : this.onAnswer(asked, bytes), client, bytes)
+      const verdict = asked === undefined ? "pass" : this.onAnswer(asked, bytes)
+      if (this.delayMs === 0) obey(verdict, client, bytes)
+      else setTimeout(obey, this.delayMs, verdict, client, Buffer.from(bytes))
     })
     client.on("data", onRequest)
     broker.on("data", onAnswer)

@@ -3,6 +3,7 @@
 // nothing.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
+import { GrowingText } from "./GrowingText.ts"
 import { chatLogprob, type ChatLogprobs } from "./logprobs.ts"
 import {
   choiceCount,
@@ -87,7 +88,7 @@ export const chatProjection: MakeProjection = (request, facts) => {
 }
 
 interface Choice {
-  text: string
+  readonly text: GrowingText
   logprobs: Array<ChatLogprobs[number]> | null
   finish: TokenEvent["finish"]
   stopReason: string | null
@@ -97,7 +98,7 @@ interface Choice {
 export const chatCollector: MakeCollector = (request, facts) => {
   const { returnTokenIds } = request.answer
   const choices = Array.from({ length: choiceCount(request) }, (): Choice => ({
-    text: "",
+    text: new GrowingText(),
     logprobs: request.sampling.logprobs >= 0 ? [] : null,
     finish: null,
     stopReason: null,
@@ -107,8 +108,8 @@ export const chatCollector: MakeCollector = (request, facts) => {
     push: (event) => {
       const choice = choices[event.choice]
       if (choice === undefined) return
-      choice.text += event.text
-      choice.ids.push(event.id)
+      choice.text.add(event.text)
+      if (returnTokenIds) choice.ids.push(event.id)
       choice.finish = event.finish
       choice.stopReason = event.stopReason
       if (choice.logprobs !== null && event.logprob !== null) {
@@ -120,7 +121,7 @@ export const chatCollector: MakeCollector = (request, facts) => {
         ...envelope(request, "chat.completion"),
         choices: choices.map((choice, index) => ({
           index,
-          message: { role: "assistant", content: choice.text, refusal: null },
+          message: { role: "assistant", content: choice.text.text, refusal: null },
           logprobs: choice.logprobs === null ? null : { content: choice.logprobs, refusal: null },
           finish_reason: choice.finish,
           stop_reason: stopReasonOf(request, choice.stopReason),

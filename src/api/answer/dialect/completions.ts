@@ -3,6 +3,7 @@
 // for.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
+import { GrowingText } from "./GrowingText.ts"
 import { emptyLegacy, type LegacyLogprobs, pushLegacy } from "./logprobs.ts"
 import {
   choiceCount,
@@ -67,6 +68,9 @@ export const completionsProjection: MakeProjection = (request, facts) => {
   const tail = answer.includeUsage ? `}],"usage":null}` : "}]}"
   const heads = Array.from({ length: choiceCount(request) }, (_, i) => `${head}${i},"text":`)
   const offsets = heads.map(() => 0)
+  /** What follows the text of nearly every token. */
+  const plainTail = `,"logprobs":null,"finish_reason":null${tail}`
+  const isPlain = !scored && !answer.returnTokenIds && !answer.echo
 
   const speaks = (event: TokenEvent) =>
     event.text !== "" ||
@@ -84,6 +88,7 @@ export const completionsProjection: MakeProjection = (request, facts) => {
   }
 
   const chunk = (event: TokenEvent): string => {
+    if (isPlain && event.finish === null) return heads[event.choice] + json(event.text) + plainTail
     const first = event.position === 0
     const text = first && answer.echo ? echoOf(request, event.choice) + event.text : event.text
     let data = `${heads[event.choice]}${json(text)},"logprobs":${logprobsOf(event)}`
@@ -101,7 +106,7 @@ export const completionsProjection: MakeProjection = (request, facts) => {
   return {
     ...numberedByEvents,
     needsHistory: scored,
-    idle: () => ({ data: `${heads[0]}"","logprobs":null,"finish_reason":null${tail}` }),
+    idle: () => ({ data: `${heads[0]}""${plainTail}` }),
     push: (event) =>
       event.kind === "terminal"
         ? terminalFrames(event, { ...envelope(request), choices: [] }, answer.includeUsage)
@@ -113,8 +118,9 @@ export const completionsProjection: MakeProjection = (request, facts) => {
 
 export const completionsCollector: MakeCollector = (request, facts) => {
   const scored = request.sampling.logprobs >= 0
+  const { returnTokenIds } = request.answer
   const choices = Array.from({ length: choiceCount(request) }, (_, index) => ({
-    text: echoOf(request, index),
+    text: new GrowingText(echoOf(request, index)),
     logprobs: scored ? emptyLegacy() : null,
     offset: 0,
     finish: null as TokenEvent["finish"],
@@ -125,8 +131,8 @@ export const completionsCollector: MakeCollector = (request, facts) => {
     push: (event) => {
       const choice = choices[event.choice]
       if (choice === undefined) return
-      choice.text += event.text
-      choice.ids.push(event.id)
+      choice.text.add(event.text)
+      if (returnTokenIds) choice.ids.push(event.id)
       choice.finish = event.finish
       choice.stopReason = event.stopReason
       if (choice.logprobs !== null) {
@@ -139,11 +145,11 @@ export const completionsCollector: MakeCollector = (request, facts) => {
         ...envelope(request),
         choices: choices.map((choice, index) => ({
           index,
-          text: choice.text,
+          text: choice.text.text,
           logprobs: choice.logprobs,
           finish_reason: choice.finish,
           stop_reason: stopReasonOf(request, choice.stopReason),
-          ...(request.answer.returnTokenIds
+          ...(returnTokenIds
             ? { prompt_token_ids: promptIds(request, index), token_ids: choice.ids }
             : {}),
         })),
