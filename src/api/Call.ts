@@ -8,18 +8,19 @@ import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import type { Exchange } from "./answer/Exchange.ts"
 import { type ApiError, apiError } from "./errors.ts"
 import type { ParseContext } from "./parse/context.ts"
+import { timeoutSecondsMax } from "./parse/fields.ts"
 
 export interface Call {
   readonly exchange: Exchange
   /** Made before admission; the x-request-id of the answer. */
   readonly requestId: string
   readonly tenant: string
+  /** The deadline of its key's requests; null: the general one. */
+  readonly timeoutMs: number | null
   readonly params: Readonly<Record<string, string | undefined>>
   /** Adds a fact to the request's log line: never text, keys or prompts. */
   readonly note: (name: string, value: string | number) => void
 }
-
-const timeoutSecondsMax = 24 * 60 * 60
 
 /** x-request-timeout: how many seconds from now the answer is worth waiting for. */
 const parseTimeout = (
@@ -34,6 +35,16 @@ const parseTimeout = (
   return Effect.fail(apiError("invalidValue", message, { param: "x-request-timeout" }))
 }
 
+/** x-cancel-on-disconnect: what becomes of the request when this connection breaks. */
+const parseCancelOnDisconnect = (
+  header: string | ReadonlyArray<string> | undefined,
+): Effect.Effect<boolean | null, ApiError> => {
+  if (header === undefined) return Effect.succeed(null)
+  if (header === "true" || header === "false") return Effect.succeed(header === "true")
+  const param = "x-cancel-on-disconnect"
+  return Effect.fail(apiError("invalidValue", `${param} must be true or false.`, { param }))
+}
+
 /** W3C trace context; anything else is dropped, as the standard asks. */
 const parseTraceparent = (header: string | ReadonlyArray<string> | undefined): string | null =>
   typeof header === "string" && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(header)
@@ -42,7 +53,7 @@ const parseTraceparent = (header: string | ReadonlyArray<string> | undefined): s
 
 export const parseContext = Effect.fnUntraced(function* (
   req: IncomingMessage,
-  { requestId, tenant }: Pick<Call, "requestId" | "tenant">,
+  { requestId, tenant, timeoutMs }: Pick<Call, "requestId" | "tenant" | "timeoutMs">,
   idempotency: Idempotency | null = null,
 ): Effect.fn.Return<ParseContext, ApiError, Config | Tokenizer | ModelCatalog> {
   const { headers } = req
@@ -52,7 +63,10 @@ export const parseContext = Effect.fnUntraced(function* (
     caller: {
       requestId,
       tenant,
-      timeoutMs: yield* parseTimeout(headers["x-request-timeout"]),
+      timeoutMs: (yield* parseTimeout(headers["x-request-timeout"])) ?? timeoutMs,
+      cancelOnDisconnect:
+        (yield* parseCancelOnDisconnect(headers["x-cancel-on-disconnect"])) ??
+        limits.cancelOnDisconnect,
       traceparent: parseTraceparent(headers["traceparent"]),
       idempotency,
     },

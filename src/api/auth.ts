@@ -11,6 +11,8 @@ import type { Rate } from "./rate/tokenBucket.ts"
 export interface Identity {
   readonly tenant: string
   readonly rate: Rate
+  /** Its requests' deadline where they name none; null: the general one. */
+  readonly timeoutMs: number | null
 }
 
 export type Authenticate = (headers: IncomingHttpHeaders) => Effect.Effect<Identity, ApiError>
@@ -24,12 +26,12 @@ const refuse = (message: string) => Effect.fail(apiError("unauthenticated", mess
 
 export const authenticator = (config: ConfigShape): Authenticate => {
   if (config.apiKeys.length === 0) {
-    const everyone = Effect.succeed({ tenant: "", rate: config.rate })
+    const everyone = Effect.succeed({ tenant: "", rate: config.rate, timeoutMs: null })
     return () => everyone
   }
   const known = config.apiKeys.map((key) => ({
     digest: digest(key.key),
-    identity: { tenant: key.tenant, rate: key },
+    identity: { tenant: key.tenant, rate: key, timeoutMs: key.requestTimeoutMs ?? null },
   }))
   return (headers) => {
     const key = bearerOf(headers.authorization)

@@ -57,6 +57,7 @@ const routeEffect = (route: Route, authenticate: Authenticate) =>
     const { req, res } = exchange
     notes["route"] = route.path
     let tenant = ""
+    let timeoutMs: number | null = null
     if (!route.open) {
       const rateLimit = yield* RateLimit
       const identity = yield* admit(req.headers, {
@@ -66,10 +67,11 @@ const routeEffect = (route: Route, authenticate: Authenticate) =>
           rateHeaders(decision).forEach(([name, value]) => res.setHeader(name, value)),
       })
       tenant = identity.tenant
+      timeoutMs = identity.timeoutMs
       if (tenant !== "") notes["tenant"] = tenant
     }
     const note = (name: string, value: string | number) => void (notes[name] = value)
-    yield* route.handle({ exchange, requestId, tenant, params, note })
+    yield* route.handle({ exchange, requestId, tenant, timeoutMs, params, note })
     return written
   })
 

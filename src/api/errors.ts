@@ -190,9 +190,13 @@ export interface HttpError {
   readonly body: string
 }
 
-export const toHttp = (failure: Failure): HttpError => {
+/** `partial`: what there is of the answer, which is told beside the error. */
+export const toHttp = (
+  failure: Failure,
+  partial: Readonly<Record<string, unknown>> = {},
+): HttpError => {
   const row = rowOf(failure)
-  const body = JSON.stringify(toErrorBody(failure))
+  const body = JSON.stringify({ ...partial, ...toErrorBody(failure) })
   const headers: Record<string, string> = {
     "content-type": "application/json; charset=utf-8",
     "content-length": String(Buffer.byteLength(body)),

@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream"
 import { Effect, FiberSet } from "effect"
 import { Config } from "../config/Config.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import { Relay } from "../relay/Relay.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
 import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import { admit, takeFrom } from "./admit.ts"
@@ -15,11 +16,17 @@ import { parseContext } from "./Call.ts"
 import { apiError, codeOf, type Failure } from "./errors.ts"
 import { checkCaller } from "./exposure.ts"
 import { messageIdempotency } from "./idempotency.ts"
+import { parseResponsesMessage } from "./responses.ts"
 import { parseStream } from "./parse/stream.ts"
 import { RateLimit } from "./RateLimit.ts"
-import { isSocketRequest, writeRawError } from "./socket.ts"
+import { protocolOf, writeRawError } from "./socket.ts"
 
-type Needs = Config | ModelCatalog | Tokenizer
+type Needs = Config | ModelCatalog | Relay | Tokenizer
+
+const parsers = {
+  "/v1/stream": parseStream,
+  "/v1/responses": parseResponsesMessage,
+} as const
 
 const untold = () => {}
 
@@ -33,11 +40,13 @@ export const makeUpgrade = Effect.fnUntraced(function* (authenticate: Authentica
   const run = yield* FiberSet.makeRuntime<never>()
 
   const enter = Effect.fnUntraced(function* (req: IncomingMessage) {
-    if (!isSocketRequest(req)) {
+    const protocol = protocolOf(req)
+    if (protocol === undefined) {
       return yield* apiError("malformedHttp", "There is no such protocol to upgrade to here.")
     }
     yield* checkCaller(req.headers, config)
-    return yield* admit(req.headers, { authenticate, rateLimit, tell: untold })
+    const identity = yield* admit(req.headers, { authenticate, rateLimit, tell: untold })
+    return { identity, protocol }
   })
 
   const refuse = (socket: Duplex, failure: Failure) =>
@@ -50,17 +59,18 @@ export const makeUpgrade = Effect.fnUntraced(function* (authenticate: Authentica
     // Until the handshake nobody else listens, and a reset must not end the process.
     const ignored = () => {}
     socket.on("error", ignored)
-    const accepted = Effect.map(enter(req), (identity) => {
+    const accepted = Effect.map(enter(req), ({ identity, protocol }) => {
       socket.off("error", ignored)
       sockets.accept(req, socket, head, {
         tenant: identity.tenant,
+        protocol,
         draft: (body, requestId) =>
           takeFrom(rateLimit, identity, untold).pipe(
-            Effect.andThen(messageIdempotency(body, identity.tenant)),
+            Effect.andThen(messageIdempotency(body, identity.tenant, protocol.path)),
             Effect.flatMap((idempotency) =>
-              parseContext(req, { requestId, tenant: identity.tenant }, idempotency),
+              parseContext(req, { ...identity, requestId }, idempotency),
             ),
-            Effect.flatMap((context) => parseStream(body, context)),
+            Effect.flatMap((context) => parsers[protocol.path](body, context)),
             Effect.provideContext(services),
           ),
       })

@@ -8,6 +8,8 @@ export interface ApiKey {
   readonly tenant: string
   readonly requestsPerSecond: number
   readonly burst: number
+  /** The deadline of its requests that name none; absent: limits.requestTimeoutMs. */
+  readonly requestTimeoutMs?: number
 }
 
 export interface ConfigShape {
@@ -63,6 +65,8 @@ export interface Limits {
   /** Idempotency keys that a gateway remembers. */
   readonly keysMax: number
   readonly requestTimeoutMs: number
+  /** Of requests that do not say it: whether a client that leaves cancels its own. */
+  readonly cancelOnDisconnect: boolean
 }
 
 export interface LogConfig {

@@ -1,10 +1,13 @@
 // API keys as a file or a variable gives them: a list of objects, or "key, tenant:key". A key that
-// names no rate has the general one.
+// names no rate or deadline has the general one.
 import { Schema } from "effect"
 import type { ApiKey, ConfigShape } from "./Config.ts"
 import { type Setting, setting } from "./setting.ts"
 
 const positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** As limits.requestTimeoutMs. */
+const timeout = Schema.Int.check(Schema.isBetween({ minimum: 100, maximum: 24 * 3_600_000 }))
 
 const Entries = Schema.Array(
   Schema.Struct({
@@ -12,6 +15,7 @@ const Entries = Schema.Array(
     tenant: Schema.optionalKey(Schema.NonEmptyString),
     requestsPerSecond: Schema.optionalKey(positive),
     burst: Schema.optionalKey(positive),
+    requestTimeoutMs: Schema.optionalKey(timeout),
   }),
 )
 
@@ -29,7 +33,8 @@ export const apiKeys: Setting<ReadonlyArray<Entry>> = {
   ...setting<ReadonlyArray<Entry>>("apiKeys", {
     schema: Entries,
     fallback: [],
-    expects: 'a list of { key, tenant, requestsPerSecond, burst }, or "key, tenant:key"',
+    expects:
+      'a list of { key, tenant, requestsPerSecond, burst, requestTimeoutMs }, or "key, tenant:key"',
     about: "Who may call; none: anybody on loopback.",
     fromText,
   }),
@@ -39,9 +44,10 @@ export const apiKeys: Setting<ReadonlyArray<Entry>> = {
 /** A key's entry with all that it left out. */
 export const fullKey =
   (rate: ConfigShape["rate"]) =>
-  (given: Entry, index: number): ApiKey => ({
+  ({ requestTimeoutMs, ...given }: Entry, index: number): ApiKey => ({
     key: given.key,
     tenant: given.tenant ?? `key-${index + 1}`,
     requestsPerSecond: given.requestsPerSecond ?? rate.requestsPerSecond,
     burst: given.burst ?? rate.burst,
+    ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
   })

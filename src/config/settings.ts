@@ -179,7 +179,14 @@ const limits = (get: Get): Limits => ({
       "limits.requestTimeoutMs",
       [100, 24 * hour],
       10 * 60_000,
-      "A request's deadline, unless it names its own.",
+      "A request's deadline, unless it or its key names another.",
+    ),
+  ),
+  cancelOnDisconnect: get(
+    truth(
+      "limits.cancelOnDisconnect",
+      false,
+      "Cancel a request whose client leaves, unless it says otherwise.",
     ),
   ),
 })

@@ -1,12 +1,12 @@
 // One subscriber that gathers a request's events and answers once, when the request has ended. Its
 // memory is bounded by the tokens that were admitted. A request that ended badly becomes an error
-// with its own status, since nothing was written before.
+// with its own status, since nothing was written before, beside the tokens that there are.
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../../streams/fold/requestState.ts"
 import type { LogError } from "../../../streams/Log.ts"
 import type { RelayError, Subscriber, Subscription } from "../../relay/Relay.ts"
-import { apiError, type Failure } from "../errors.ts"
+import { apiError, type Failure, type HttpError, toHttp } from "../errors.ts"
 import type { Collector } from "./dialect/Projection.ts"
 import { terminalError } from "./dialect/terminalError.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -107,19 +107,10 @@ export class WholeAnswer implements Subscriber, Beating {
 
   #terminated(event: TerminalEvent, request: RequestAccepted, collector: Collector): boolean {
     this.#options.meter.ended(event)
-    const error = terminalError(event)
-    if (error !== null) {
-      this.#finish(Effect.fail(error))
-      return false
-    }
-    const body = collector.body(event)
+    const { status, headers, body } = wholeOf(event, request, collector)
     const { res } = this.#options.exchange
     this.close()
-    res.writeHead(200, {
-      "content-type": "application/json; charset=utf-8",
-      "content-length": Buffer.byteLength(body),
-      "x-request-id": request.requestId,
-    })
+    res.writeHead(status, { ...headers, "x-request-id": request.requestId })
     res.end(body)
     this.#finish(
       Effect.succeed({ outcome: event.outcome, completionTokens: event.completionTokens }),
@@ -139,4 +130,24 @@ export class WholeAnswer implements Subscriber, Beating {
     this.close()
     this.#onEnd(end)
   }
+}
+
+const wholeOf = (
+  event: TerminalEvent,
+  request: RequestAccepted,
+  collector: Collector,
+): HttpError => {
+  const error = terminalError(event)
+  if (error !== null) {
+    // Only a finished request's end counts its prompt.
+    const promptTokens = request.prompts.reduce((sum, prompt) => sum + prompt.length, 0)
+    const partial: Record<string, unknown> = JSON.parse(collector.body({ ...event, promptTokens }))
+    return toHttp(error, partial)
+  }
+  const body = collector.body(event)
+  const headers = {
+    "content-type": "application/json; charset=utf-8",
+    "content-length": String(Buffer.byteLength(body)),
+  }
+  return { status: 200, headers, body }
 }

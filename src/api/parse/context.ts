@@ -13,8 +13,10 @@ export interface ServedModel {
 export interface Caller {
   readonly requestId: string
   readonly tenant: string
-  /** From the x-request-timeout header; null: the configured default. */
+  /** From the x-request-timeout header or its key's default; null: the general default. */
   readonly timeoutMs: number | null
+  /** From the x-cancel-on-disconnect header, or the configured default. */
+  readonly cancelOnDisconnect: boolean
   readonly traceparent: string | null
   /** Under which key it may be asked again; null: none. */
   readonly idempotency: Idempotency | null

@@ -45,6 +45,10 @@ export const checkChoices = (
   return Effect.fail(wrongValue("n", `at most ${Math.floor(choicesMax / prompts)}${each}`, n))
 }
 
+/** The body's own wins over the header's and the key's. */
+const timeoutOf = ({ request_timeout: seconds }: GenerationBody): number | null =>
+  seconds === undefined ? null : Math.max(1, Math.round(seconds * 1000))
+
 export interface DraftParts {
   readonly dialect: "completions" | "chat" | "stream" | "responses" | "ui"
   readonly prompts: Prompts
@@ -83,14 +87,14 @@ export const makeDraft = Effect.fnUntraced(function* (
       echo: parts.echo,
       echoTexts: parts.prompts.texts,
       returnTokenIds: body.return_token_ids ?? false,
-      cancelOnDisconnect: body.cancel_on_disconnect ?? false,
+      cancelOnDisconnect: body.cancel_on_disconnect ?? caller.cancelOnDisconnect,
       serviceTier: body.service_tier === undefined ? null : tier,
       user: body.user?.toWellFormed() ?? null,
       clientId: parts.clientId,
       response: parts.response ?? null,
     },
     traceparent: caller.traceparent,
-    timeoutMs: caller.timeoutMs,
+    timeoutMs: timeoutOf(body) ?? caller.timeoutMs,
     idempotency: caller.idempotency,
   }
 })

@@ -37,6 +37,9 @@ export const text = (description: string) =>
 const anyInteger = Number.MAX_SAFE_INTEGER
 const tokenIdMax = 2 ** 31 - 1
 
+/** As the x-request-timeout header: a day. */
+export const timeoutSecondsMax = 86_400
+
 /** Longer lists are refused: each entry costs the sampler work at every token. */
 const stopTokenIdsMax = 128
 
@@ -95,6 +98,11 @@ export const generationFields = {
   stream: flag("Answer as server-sent events."),
   stream_options: Schema.optionalKey(streamOptions),
   cancel_on_disconnect: flag("Cancel when the client goes away; otherwise the request goes on."),
+  request_timeout: number(
+    0.001,
+    timeoutSecondsMax,
+    "Seconds that the answer is worth waiting for.",
+  ),
   user: text("An opaque name of the end user."),
   prompt_cache_key: text("Requests with the same key share prefix caches where possible."),
   service_tier: Schema.optionalKey(

@@ -9,7 +9,14 @@ import { contextTokensMax } from "./ApiServer.ts"
 export const requestId = "req-0192f0c1a2b37c4d8e9f0a1b2c3d4e5f"
 
 export const context: ParseContext = {
-  caller: { requestId, tenant: "", timeoutMs: null, traceparent: null, idempotency: null },
+  caller: {
+    requestId,
+    tenant: "",
+    timeoutMs: null,
+    cancelOnDisconnect: false,
+    traceparent: null,
+    idempotency: null,
+  },
   limits: defaults().limits,
   tokenizer: charTokenizer,
   model: { name: "tales", contextTokensMax },
