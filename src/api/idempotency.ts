@@ -52,12 +52,14 @@ export const idempotencyOf = (
 interface Message {
   readonly idempotency_key?: unknown
   readonly id?: unknown
+  readonly stream_id?: unknown
   readonly type?: unknown
 }
 
 /** Of a WebSocket's message; its names for key and request are no part of what it asks. */
-export const messageIdempotency = (message: unknown, tenant: string) => {
+export const messageIdempotency = (message: unknown, tenant: string, route: string) => {
   if (!Predicate.isObject(message)) return Effect.succeed(null)
-  const { idempotency_key: key, id: _id, type: _type, ...body }: Message = { ...message }
-  return idempotencyOf(key, "idempotency_key", { tenant, route: "/v1/stream", body })
+  const asked: Message = { ...message }
+  const { idempotency_key: key, id: _id, stream_id: _lane, type: _type, ...body } = asked
+  return idempotencyOf(key, "idempotency_key", { tenant, route, body })
 }

@@ -1,5 +1,5 @@
 // The routes of OpenAI's responses; what they show and stream is decided in answer/responses.ts.
-import { Effect } from "effect"
+import { Effect, Predicate } from "effect"
 import { answer } from "./answer/answer.ts"
 import {
   acceptResponse,
@@ -9,7 +9,9 @@ import {
   viewResponse,
 } from "./answer/responses.ts"
 import { type Call, writeJson } from "./Call.ts"
+import { apiError } from "./errors.ts"
 import { generation } from "./generations.ts"
+import type { ParseContext } from "./parse/context.ts"
 import { parseResponses } from "./parse/responses.ts"
 
 const idOf = (call: Call): string => call.params["id"] ?? ""
@@ -25,6 +27,29 @@ export const postResponses = generation(
     return { outcome: "accepted", completionTokens: 0 }
   }),
 )
+
+/** What a WebSocket's message says beside the response that it asks for. */
+interface Envelope {
+  readonly type?: unknown
+  readonly stream_id?: unknown
+  readonly idempotency_key?: unknown
+}
+
+/** WS /v1/responses: always a stream, never in the background. */
+export const parseResponsesMessage = Effect.fnUntraced(function* (
+  message: unknown,
+  context: ParseContext,
+) {
+  const asked: Envelope = Predicate.isObject(message) ? { ...message } : {}
+  const { type: _type, stream_id: _lane, idempotency_key: _key, ...body } = asked
+  if (Predicate.hasProperty(body, "background") && body.background === true) {
+    const sentence = "background is not supported on a WebSocket."
+    return yield* apiError("unsupported", sentence, { param: "background" })
+  }
+  return yield* parseResponses({ ...body, stream: true }, context, (id) =>
+    turnsUpTo(context.caller.tenant, id),
+  )
+})
 
 /** GET /v1/responses/{id}, as it stands or as a stream */
 export const getResponse = Effect.fnUntraced(function* (call: Call) {

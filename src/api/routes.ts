@@ -58,6 +58,15 @@ export const routes: ReadonlyArray<Route> = [
     handle: postResponses,
   },
   {
+    ...keyed,
+    method: "GET",
+    path: "/v1/responses",
+    summary: "WebSocket: responses asked for by response.create, told apart by stream_id.",
+    message: ResponsesBody,
+    statuses: [101, 426],
+    handle: refusePlainStream,
+  },
+  {
     ...resumed,
     method: "GET",
     path: "/v1/responses/:id",

@@ -3,24 +3,20 @@
 import type { Duplex } from "node:stream"
 import { Effect } from "effect"
 import type { WebSocket } from "ws"
-import { apiError, type ApiError, type ErrorBody, type Failure, toErrorBody } from "../errors.ts"
+import { apiError, type ApiError, type Failure } from "../errors.ts"
 import type { MakeOutlet, OutletHooks } from "./Outlet.ts"
 import type { PacerShape } from "./Pacer.ts"
 import type { ClientId } from "./socketMessage.ts"
+import type { About, SocketProtocol } from "./socketProtocol.ts"
 import { SocketWriter } from "./SocketWriter.ts"
 
 export interface SocketSessionOptions {
   readonly ws: WebSocket
   readonly duplex: Duplex
   readonly pacer: PacerShape
+  readonly protocol: SocketProtocol
   readonly bytesMax: number
   readonly requestsMax: number
-}
-
-/** Who a message from the server is about. */
-export interface About {
-  readonly clientId: ClientId
-  readonly requestId: string | null
 }
 
 /** A request's place on the socket, under the client's name for it, until its last message. */
@@ -82,7 +78,7 @@ export class SocketSession {
 
   /** Where the frames of a reserved request go. */
   outlet(place: Place): MakeOutlet {
-    return (hooks) => {
+    return (hooks, _requestId, projection) => {
       place.hooks = hooks
       if (this.#closed) hooks.onGone()
       const writer = this.#writer
@@ -99,22 +95,29 @@ export class SocketSession {
         },
         fail: (body) => {
           this.release(place)
-          this.say(place, body)
+          writer.put(projection.fault(body).data)
+          writer.commit()
         },
       }
     }
   }
 
-  say(about: About, body: ErrorBody | Readonly<Record<string, unknown>>): void {
-    if (this.#closed) return
+  /** What is no event of a request; nothing to clients that do not expect it. */
+  tell(about: About, body: Readonly<Record<string, unknown>>): void {
+    if (!this.#options.protocol.tells) return
     const id = about.clientId === null ? {} : { id: about.clientId }
     const requestId = about.requestId === null ? {} : { request_id: about.requestId }
-    this.#writer.put(JSON.stringify({ ...id, ...requestId, ...body }))
-    this.#writer.commit()
+    this.#say({ ...id, ...requestId, ...body })
   }
 
   fail(about: About, failure: Failure): void {
-    this.say(about, toErrorBody(failure))
+    this.#say(this.#options.protocol.failure(about, failure))
+  }
+
+  #say(message: Readonly<Record<string, unknown>>): void {
+    if (this.#closed) return
+    this.#writer.put(JSON.stringify(message))
+    this.#writer.commit()
   }
 
   #room(): void {

@@ -1,4 +1,4 @@
-// WS /v1/stream: takes over connections that the way in let through, and hands their messages on,
+// WebSockets: takes over connections that the way in let through, and hands their messages on,
 // one at a time and in order. While one is being handled the socket is not read, so a client that
 // sends faster than it is served is slowed down by its own connection.
 import type { IncomingMessage } from "node:http"
@@ -67,6 +67,7 @@ export class Sockets extends Context.Service<
           ws,
           duplex,
           pacer,
+          protocol: gate.protocol,
           bytesMax: limits.subscriberBytes,
           requestsMax: limits.socketRequestsMax,
         })

@@ -10,16 +10,17 @@ import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, codeOf, type Failure, isRefusal } from "../errors.ts"
 import { meterOf } from "./answer.ts"
 import { attend } from "./attend.ts"
-import { streamProjectionAs } from "./dialect/stream.ts"
 import { Pacer } from "./Pacer.ts"
 import { cancelRequest, isOver, viewFor } from "./requests.ts"
-import { type ClientId, parseSocketMessage, type SocketMessage } from "./socketMessage.ts"
+import type { ClientId, SocketMessage } from "./socketMessage.ts"
+import type { SocketProtocol } from "./socketProtocol.ts"
 import type { SocketSession } from "./SocketSession.ts"
 import { type AnswerEnd, StreamAnswer } from "./StreamAnswer.ts"
 
 /** What the way in decided about a socket at its handshake. */
 export interface SocketGate {
   readonly tenant: string
+  readonly protocol: SocketProtocol
   /** Takes a token from the tenant's bucket, parses and tokenises one request. */
   readonly draft: (body: unknown, requestId: string) => Effect.Effect<RequestDraft, Failure>
 }
@@ -32,9 +33,9 @@ export const handleMessage = Effect.fnUntraced(function* (
 ) {
   const failTo = (clientId: ClientId) => (failure: Failure) =>
     Effect.sync(() => session.fail({ clientId, requestId: null }, failure))
-  const message = yield* parseSocketMessage(bytes).pipe(
-    Effect.catch((failure) => Effect.as(failTo(null)(failure), null)),
-  )
+  const message = yield* gate.protocol
+    .parse(bytes)
+    .pipe(Effect.catch((failure) => Effect.as(failTo(null)(failure), null)))
   if (message === null) return
   const { refused } = yield* Metrics
   const { servedModelName } = yield* Config
@@ -73,6 +74,7 @@ const startRequest = Effect.fnUntraced(function* (
   { clientId, body }: MessageOf<"request">,
 ) {
   const pacer = yield* Pacer
+  const { project, path } = gate.protocol
   const startedAt = pacer.now()
   const requestId = newRequestId(startedAt)
   const place = yield* session.reserve(clientId, requestId)
@@ -89,14 +91,14 @@ const startRequest = Effect.fnUntraced(function* (
       meter.mute()
     }
     // Only a client that names its requests expects a message that is not a delta.
-    if (clientId !== null) session.say(place, { type: "accepted", cursor: 0 })
-    stream.open({ request, projection: streamProjectionAs(request, facts, clientId), cursor: 0 })
+    if (clientId !== null) session.tell(place, { type: "accepted", cursor: 0 })
+    stream.open({ request, projection: project(request, facts, clientId), cursor: 0 })
     Deferred.doneUnsafe(open, Effect.void)
   })
   yield* answered.pipe(
     Effect.matchEffect({
       onFailure: (failure) => Deferred.fail(open, failure),
-      onSuccess: (end) => logEnd(draft, startedAt, end),
+      onSuccess: (end) => logEnd(draft, { route: path, startedAt, end }),
     }),
     Effect.ensuring(release),
     Effect.forkDetach,
@@ -105,12 +107,16 @@ const startRequest = Effect.fnUntraced(function* (
 })
 
 /** The line that an HTTP request gets from the edge; a request on a socket passes no edge. */
-const logEnd = (draft: RequestDraft, startedAt: number, end: AnswerEnd) =>
+const logEnd = (
+  draft: RequestDraft,
+  facts: { readonly route: string; readonly startedAt: number; readonly end: AnswerEnd },
+) =>
   Effect.gen(function* () {
+    const { route, startedAt, end } = facts
     const { now } = yield* Pacer
     yield* Effect.annotateLogs(Effect.logInfo("request"), {
       requestId: draft.requestId,
-      route: "/v1/stream",
+      route,
       durationMs: now() - startedAt,
       ...(draft.tenant === "" ? {} : { tenant: draft.tenant }),
       promptTokens: draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0),
@@ -130,7 +136,7 @@ const cancelFromSocket = Effect.fnUntraced(function* (
     return yield* apiError("invalidValue", "No request of this id runs here.", { param: "id" })
   }
   const { status } = yield* cancelRequest(requestId, gate.tenant)
-  session.say({ clientId, requestId }, { type: "cancel", status })
+  session.tell({ clientId, requestId }, { type: "cancel", status })
 })
 
 const resumeRequest = Effect.fnUntraced(function* (
@@ -148,8 +154,8 @@ const resumeRequest = Effect.fnUntraced(function* (
   const stream = new StreamAnswer({ makeOutlet: session.outlet(place), pacer, meter: null })
   const subscribed = (yield* Relay).subscribe(requestId, from, stream)
   stream.attach(yield* Effect.tapError(subscribed, () => release))
-  if (clientId !== null) session.say(place, { type: "resumed", cursor: from })
-  const projection = streamProjectionAs(view.request, facts, clientId)
+  if (clientId !== null) session.tell(place, { type: "resumed", cursor: from })
+  const projection = gate.protocol.project(view.request, facts, clientId)
   yield* stream.ended.pipe(Effect.ensuring(release), Effect.forkDetach)
   stream.open({ request: view.request, projection, cursor: from })
 })

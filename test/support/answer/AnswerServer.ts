@@ -8,6 +8,7 @@ import type { RequestAccepted } from "../../../schemas/types.ts"
 import { answer } from "../../../src/api/answer/answer.ts"
 import { Pacer } from "../../../src/api/answer/Pacer.ts"
 import { cancelRequest, requestEvents, viewRequest } from "../../../src/api/answer/requests.ts"
+import { streamProtocol } from "../../../src/api/answer/socketProtocol.ts"
 import { Sockets } from "../../../src/api/answer/Sockets.ts"
 import { writeError } from "../../../src/api/errors.ts"
 import { Config, type ConfigShape } from "../../../src/config/Config.ts"
@@ -76,7 +77,11 @@ export class AnswerServer {
         })
       this.#runtime.runFork(
         Effect.map(Sockets, (sockets) =>
-          sockets.accept(req, socket, head, { tenant: this.tenant, draft }),
+          sockets.accept(req, socket, head, {
+            tenant: this.tenant,
+            protocol: streamProtocol,
+            draft,
+          }),
         ),
       )
     })

@@ -51,6 +51,7 @@ export const streamProjectionAs = (
   return {
     ...numberedByEvents,
     needsHistory: false,
+    fault: (body) => ({ data: `${head}${requestId}${json(body).slice(1)}` }),
     idle: () => ({ data: `${head}"delta":""}` }),
     push: (event) => {
       const cursor = event.number
