@@ -17,7 +17,7 @@ const run = promisify(execFile)
 /** null once the client is there; otherwise why it cannot be. */
 const install = async (): Promise<string | null> => {
   const works = () =>
-    run(python, ["-c", "import openai"]).then(
+    run(python, ["-c", "import openai, websockets"]).then(
       () => true,
       () => false,
     )
@@ -26,7 +26,7 @@ const install = async (): Promise<string | null> => {
     rmSync(folder, { recursive: true, force: true })
     await run("python3", ["-m", "venv", folder])
     const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    await run(python, [...pip, `openai==${version}`], { timeout: 120_000 })
+    await run(python, [...pip, `openai[realtime]==${version}`], { timeout: 120_000 })
     return null
   } catch (error) {
     rmSync(folder, { recursive: true, force: true })
@@ -63,6 +63,8 @@ describe.skipIf(missing !== null)(
       assert.deepStrictEqual(said.chat_streamed, said.chat)
       assert.strictEqual(said.not_found, "model_not_found")
       assert.strictEqual(said.in_stream, "request_cancelled")
+      const held = { numbers: true, resumed: true, response: true, helper: true, socket: true }
+      assert.deepInclude(said, { ...held, cancelled: "cancelled" })
     }, 120_000)
   },
 )

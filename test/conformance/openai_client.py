@@ -7,6 +7,8 @@ import json
 import sys
 
 import openai
+import pydantic
+from openai.types.responses import Response, ResponseStreamEvent
 
 client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="none", max_retries=0)
 model = client.models.list().data[0].id
@@ -52,5 +54,37 @@ try:
             client.delete(f"/requests/{request_id}", cast_to=object)
 except openai.APIError as error:
     said["in_stream"] = error.code
+
+# Responses: each event is held against the client's own model of it, more strictly than the
+# client does.
+strict = pydantic.TypeAdapter(ResponseStreamEvent)
+story = {"model": model, "input": "Tell me a tale.", "max_output_tokens": 30, "temperature": 0}
+events = list(client.responses.create(stream=True, background=True, **story))
+for event in events:
+    strict.validate_python(event.to_dict())
+said["numbers"] = [e.sequence_number for e in events] == list(range(len(events)))
+response_id = events[0].response.id
+rest = client.responses.retrieve(response_id, stream=True, starting_after=9)
+said["resumed"] = list(rest) == events[10:]
+done = client.responses.retrieve(response_id)
+Response.model_validate(done.to_dict(), strict=True)
+deltas = [e.delta for e in events if e.type == "response.output_text.delta"]
+said["response"] = done.output_text == "".join(deltas) and len(deltas) == 30
+# The helper knows one good end: one that came to a stop.
+with client.responses.stream(**story, extra_body={"stop": deltas[6]}) as helper:
+    for _ in helper:
+        pass
+    final = helper.get_final_response()
+said["helper"] = final.status == "completed" and done.output_text.startswith(final.output_text)
+running = client.responses.create(**{**story, "max_output_tokens": 400}, background=True)
+said["cancelled"] = client.responses.cancel(running.id).status
+
+# ResponsesWS: the same answer over a socket.
+with client.responses.connect() as connection:
+    connection.response.create(**story)
+    for event in connection:
+        if event.type in ("response.completed", "response.incomplete"):
+            break
+    said["socket"] = event.response.output_text == done.output_text
 
 print(json.dumps(said))
