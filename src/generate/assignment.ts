@@ -40,6 +40,9 @@ export class Assignment {
       if (entry === undefined) {
         entry = { ...partition, tier, watermark: new Watermark(), freshFrom: Infinity }
         added.push(entry)
+      } else {
+        // A commit that was under way belonged to an epoch that is over: it may have been dropped.
+        entry.watermark.untake()
       }
       owned.set(key, entry)
     }
