@@ -15,6 +15,8 @@ export class DeadLetterLog extends Context.Service<
   {
     /** Durable when it succeeds. */
     readonly append: (letter: DeadLetter) => Effect.Effect<number, LogError>
+    /** The first offset that retention has left. */
+    readonly first: Effect.Effect<number, LogError>
     /** From `offset` on, at most `bytesMax` but one letter at least; empty at the end. */
     readonly readFrom: (
       offset: number,
@@ -32,6 +34,7 @@ export class DeadLetterLog extends Context.Service<
               { key: letter.requestId, value: codecs.deadLetter.encode(letter) },
             ]),
           ),
+        first: Effect.map(log.bounds(partition), ({ first }) => first),
         readFrom: (offset, bytesMax) =>
           Effect.map(log.read(partition, offset, bytesMax), (records) =>
             readRecords(codecs.deadLetter, records),

@@ -9,6 +9,8 @@ export interface Parsed {
   readonly help: boolean
   /** Of a command with actions: which. */
   readonly action: string | null
+  /** What stands after the action, where the command takes it. */
+  readonly operand: string | null
   readonly switches: ReadonlySet<string>
   readonly file: string | null
   readonly flags: Readonly<Record<string, string>>
@@ -43,6 +45,7 @@ export const parseArgs = (
   let file: string | null = null
   let help = false
   let action: string | null = null
+  let operand: string | null = null
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? ""
     if (arg === "--help" || arg === "-h") {
@@ -55,6 +58,11 @@ export const parseArgs = (
     }
     if (action === null && command.actions?.includes(arg) === true) {
       action = arg
+      continue
+    }
+    const mayBeOperand = command.operand !== undefined && action !== null && operand === null
+    if (mayBeOperand && !arg.startsWith("-")) {
+      operand = arg
       continue
     }
     if (!arg.startsWith("--")) {
@@ -80,7 +88,7 @@ export const parseArgs = (
   if (command.actions !== undefined && action === null && !help) {
     return refuse(command, `it takes one of ${command.actions.join(", ")}`)
   }
-  return { ok: true, value: { help, action, switches: on, file, flags } }
+  return { ok: true, value: { help, action, operand, switches: on, file, flags } }
 }
 
 const examples = (names: ReadonlyArray<string>) =>

@@ -12,6 +12,8 @@ export interface Command {
   readonly examples: ReadonlyArray<readonly [command: string, what: string]>
   /** The word after the command's name, one of these; none where it takes no such word. */
   readonly actions?: ReadonlyArray<string>
+  /** What may stand after the action, as help shows it; none where nothing may. */
+  readonly operand?: string
   /** Flags that are no settings. */
   readonly switches?: ReadonlyArray<readonly [name: string, about: string]>
 }
@@ -121,10 +123,31 @@ const schemas: Command = {
   actions: ["register", "check"],
 }
 
+const deadLetters: Command = {
+  name: "dead-letters",
+  summary: "requests that were given up: shows them, sends them again",
+  about: [
+    "A request whose workers die again and again before its first token is given up after",
+    "worker.claimsMax claims, and so is a record that is no request. `list` shows all with their",
+    "cause, `show` one, without its prompts unless they are asked for; `replay` sends one again as a",
+    "new request with a new deadline, and prints its id.",
+  ],
+  settings: [...model, ...log],
+  examples: [
+    ["sluice dead-letters list --data ./data", "on Kafka: --kafka broker:9092 instead of --data"],
+    ["sluice dead-letters show req-019aa5d2c1e07abc8def0123456789ab", "or a letter's offset"],
+    ["sluice dead-letters replay 12", "once the cause is gone"],
+  ],
+  actions: ["list", "show", "replay"],
+  operand: "<request id or offset>",
+  switches: [["prompts", "Show the prompts, as text where the model is the one that is served."]],
+}
+
 export const commands: ReadonlyArray<Command> = [
   ...Object.values(processes),
   topics,
   schemas,
+  deadLetters,
   config,
   doctor,
 ]

@@ -7,6 +7,8 @@ import { type Command, commands } from "./commands.ts"
 const indent = "  "
 const width = 26
 const columns = 100
+/** Of the longest command's name, and a space. */
+const nameWidth = Math.max(...commands.map(({ name }) => name.length)) + 2
 
 export const generalHelp = (version: string): string =>
   [
@@ -15,7 +17,7 @@ export const generalHelp = (version: string): string =>
     "Usage: sluice <command> [flags]",
     "",
     "Commands:",
-    ...commands.map(({ name, summary }) => `${indent}${name.padEnd(10)}${summary}`),
+    ...commands.map(({ name, summary }) => `${indent}${name.padEnd(nameWidth)}${summary}`),
     "",
     "Flags:",
     `${indent}--help, -h   this text; sluice <command> --help: the command's flags`,
@@ -90,12 +92,13 @@ export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown
     return members.length === 0 ? [] : ["", title, ...members.flatMap(flagLines)]
   })
   const actions = command.actions === undefined ? "" : ` ${command.actions.join("|")}`
+  const operand = command.operand === undefined ? "" : ` ${command.operand}`
   return [
     `sluice ${command.name}: ${command.summary}`,
     "",
     ...command.about,
     "",
-    `Usage: sluice ${command.name}${actions} [flags]`,
+    `Usage: sluice ${command.name}${actions}${operand} [flags]`,
     ...switchLines(command),
     ...sections,
     "",

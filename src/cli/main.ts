@@ -37,7 +37,7 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     err(parsed.message)
     return 2
   }
-  const { help, action, switches, file, flags } = parsed.value
+  const { help, action, operand, switches, file, flags } = parsed.value
   if (help) {
     const { commandHelp } = await import("./help.ts")
     out(commandHelp(command, allSettings))
@@ -60,6 +60,11 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
   if (command.name === "schemas") {
     const { schemasCommand } = await import("./schemas.ts")
     return schemasCommand(loaded.config, action === "register", { out, err })
+  }
+  if (command.name === "dead-letters") {
+    const { deadLettersCommand } = await import("./deadLetters.ts")
+    const asked = { action: action ?? "", name: operand, withPrompts: switches.has("prompts") }
+    return deadLettersCommand(loaded.config, asked, { out, err })
   }
   if (command.name === "doctor") {
     const { doctor } = await import("./doctor.ts")

@@ -65,6 +65,11 @@ const onKafka = (config: ConfigShape): Layer.Layer<Log, LogError | RegistryError
   return config.registry === "none" ? store : layerIds(config, topics).pipe(Layer.provide(store))
 }
 
+/** The log as it is: nothing is made, no topic's retention becomes this process's. */
+export const layerStoreThere: Layer.Layer<Log, LogError | RegistryError, Config> = Layer.unwrap(
+  Effect.map(Config, (config) => (config.kafka.length > 0 ? onKafka(config) : embedded(config))),
+)
+
 export const layerStore: Layer.Layer<Log, LogError | RegistryError, Config> = Layer.unwrap(
   Effect.map(Config, (config) => (config.kafka.length > 0 ? onKafka(config) : onFolder(config))),
 )
