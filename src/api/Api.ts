@@ -1,6 +1,6 @@
 // The way in as one layer: while it is in scope, the API is served on the configured address. `Api`
 // itself says where, for the command line and for tests.
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, Schema, Scope } from "effect"
 import { HttpMiddleware } from "effect/http"
 import { Config } from "../config/Config.ts"

@@ -2,7 +2,7 @@
 // and one log line at the end. Failures become answers here and nowhere else; a defect becomes a
 // 500 that says nothing of its cause, which goes to the log.
 import { IncomingMessage, ServerResponse } from "node:http"
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Clock, Context, Effect, Exit } from "effect"
 import {
   type HttpServerError,

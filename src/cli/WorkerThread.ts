@@ -1,20 +1,16 @@
 // The worker of `sluice serve`, in a thread of its own: stages meet only in logs, so the gateway
-// and the worker need not share an event loop, and two cores are used where there are two. The
-// thread begins at once; who needs it ready waits for `ready`. It knows only the thread's life:
-// what the worker does is workerMain.ts and below.
-import { Worker } from "node:worker_threads"
+// and the worker need not share an event loop, and two cores are used where there are two. Who
+// needs it ready waits for `ready`. It knows only the thread's life: what the worker does is
+// workerMain.ts and below.
 import { Context, Deferred, Effect, Layer, Schema } from "effect"
 import { Config } from "../config/Config.ts"
 import { Metrics, type MetricsSnapshot } from "../telemetry/Metrics.ts"
+import { type StartedThread, startThread, type ThreadNews, type ThreadWord } from "./startThread.ts"
 
-/** What the thread says. */
-export type ThreadWord =
-  | { readonly kind: "ready"; readonly device: string }
-  | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "measured"; readonly snapshot: MetricsSnapshot }
-
-/** What it is asked: to end gracefully, or for its metrics, which come in the asking's order. */
-export type ThreadAsk = "stop" | "measure"
+/** A thread that was started ahead and has not begun; null: there is none yet. */
+export const EarlyThread = Context.Reference<StartedThread | null>("sluice/cli/EarlyThread", {
+  defaultValue: () => null,
+})
 
 export class WorkerThreadError extends Schema.TaggedError<WorkerThreadError>()(
   "WorkerThreadError",
@@ -25,7 +21,7 @@ export class WorkerThreadError extends Schema.TaggedError<WorkerThreadError>()(
 const stopMsMax = 10_000
 
 interface Thread {
-  readonly worker: Worker
+  readonly started: StartedThread
   readonly ready: Deferred.Deferred<string, WorkerThreadError>
   readonly lost: Deferred.Deferred<never, WorkerThreadError>
   readonly ended: Deferred.Deferred<void>
@@ -51,37 +47,26 @@ const hear = (thread: Thread, word: ThreadWord): void => {
   }
 }
 
-/** Beside this file, in the language in which this file runs. */
-const threadFile = () => {
-  const suffix = import.meta.url.endsWith(".ts") ? "ts" : "js"
-  return new URL(`./workerMain.${suffix}`, import.meta.url)
+const learn = (thread: Thread, news: ThreadNews): void => {
+  if ("word" in news) return hear(thread, news.word)
+  if ("died" in news) return fail(thread, `the worker thread died: ${news.died}`)
+  fail(thread, "the worker thread ended.")
+  for (const give of thread.measuring.splice(0)) give([])
+  Deferred.doneUnsafe(thread.ended, Effect.void)
 }
-
-const start = (thread: Thread): void => {
-  const { worker } = thread
-  worker.on("message", (word: ThreadWord) => hear(thread, word))
-  worker.on("error", (error: Error) => fail(thread, `the worker thread died: ${error.message}`))
-  worker.on("exit", () => {
-    fail(thread, "the worker thread ended.")
-    for (const give of thread.measuring.splice(0)) give([])
-    Deferred.doneUnsafe(thread.ended, Effect.void)
-  })
-}
-
-const ask = ({ worker }: Thread, what: ThreadAsk): void => worker.postMessage(what)
 
 const measure = (thread: Thread): Promise<MetricsSnapshot> =>
   Deferred.isDoneUnsafe(thread.ended)
     ? Promise.resolve([])
     : new Promise((resolve) => {
         thread.measuring.push(resolve)
-        ask(thread, "measure")
+        thread.started.ask({ kind: "measure" })
       })
 
 const stop = Effect.fn("WorkerThread.stop")(function* (thread: Thread) {
-  ask(thread, "stop")
+  thread.started.ask({ kind: "stop" })
   const ended = yield* Effect.timeoutOption(Deferred.await(thread.ended), stopMsMax)
-  if (ended._tag === "None") yield* Effect.promise(() => thread.worker.terminate())
+  if (ended._tag === "None") yield* Effect.promise(() => thread.started.terminate())
 })
 
 export class WorkerThread extends Context.Service<
@@ -101,13 +86,14 @@ export class WorkerThread extends Context.Service<
       const config = yield* Config
       const metrics = yield* Metrics
       const thread: Thread = {
-        worker: new Worker(threadFile(), { workerData: config }),
+        started: (yield* EarlyThread) ?? startThread(),
         ready: yield* Deferred.make<string, WorkerThreadError>(),
         lost: yield* Deferred.make<never, WorkerThreadError>(),
         ended: yield* Deferred.make<void>(),
         measuring: [],
       }
-      start(thread)
+      thread.started.listen((news) => learn(thread, news))
+      thread.started.ask({ kind: "begin", config })
       metrics.include(() => measure(thread))
       const stopOnce = yield* Effect.cached(stop(thread))
       yield* Effect.addFinalizer(() => stopOnce)

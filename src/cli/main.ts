@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { packageRoot } from "../config/packageRoot.ts"
 import { didYouMean } from "../config/suggest.ts"
 import { type Command, commands, isProcess } from "./commands.ts"
+import { startThread } from "./startThread.ts"
 
 // A third of a start is compiling what has not changed since the last one. Beside the package and
 // not in a folder that others may write to; where that is read-only, it only takes longer.
@@ -29,7 +30,10 @@ const unknownCommand = (given: string): number => {
   return 2
 }
 
+const asksForHelp = (args: ReadonlyArray<string>) => args.some((arg) => /^(-h|--help)$/.test(arg))
+
 const runCommand = async (command: Command, args: ReadonlyArray<string>): Promise<number> => {
+  const thread = command.name === "serve" && !asksForHelp(args) ? startThread() : null
   const { allSettings } = await import("../config/settings.ts")
   const { parseArgs } = await import("./args.ts")
   const parsed = parseArgs(command, args, allSettings)
@@ -51,7 +55,7 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
   }
   if (isProcess(command.name)) {
     const { runProcess } = await import("./runProcess.ts")
-    return runProcess(command.name, loaded.config)
+    return runProcess({ kind: command.name, config: loaded.config, thread })
   }
   if (command.name === "topics") {
     const { topicsCommand } = await import("./topics.ts")

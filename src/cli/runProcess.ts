@@ -10,11 +10,20 @@ import { Process, processLayer } from "./compose.ts"
 import { failureSentence } from "./failure.ts"
 import { checkData, checkModel } from "./folders.ts"
 import { onStopSignal } from "./signals.ts"
+import type { StartedThread } from "./startThread.ts"
+import { EarlyThread } from "./WorkerThread.ts"
 
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 const warn = (line: string) => void process.stderr.write(`${line}\n`)
 
-const program = (kind: ProcessKind, config: ConfigShape) =>
+export interface ProcessOptions {
+  readonly kind: ProcessKind
+  readonly config: ConfigShape
+  /** The worker's thread, where it was started ahead. */
+  readonly thread: StartedThread | null
+}
+
+const program = ({ kind, config, thread }: ProcessOptions) =>
   Effect.gen(function* () {
     yield* checkModel(config)
     if (config.kafka.length === 0) yield* checkData(config)
@@ -23,11 +32,16 @@ const program = (kind: ProcessKind, config: ConfigShape) =>
     // performance.now() counts from the start of this process: what a person has waited.
     say(announcement({ kind, config, url, device, startMs: performance.now() }))
     return yield* lost
-  }).pipe(Effect.scoped, Effect.provide(layerLogger(config.logLevel)))
+  }).pipe(
+    Effect.scoped,
+    Effect.provideService(EarlyThread, thread),
+    Effect.provide(layerLogger(config.logLevel)),
+  )
 
 /** Resolves to the exit code. */
-export const runProcess = async (kind: ProcessKind, config: ConfigShape): Promise<number> => {
-  const fiber = Effect.runFork(program(kind, config))
+export const runProcess = async (options: ProcessOptions): Promise<number> => {
+  const { config } = options
+  const fiber = Effect.runFork(program(options))
   const unwatch = onStopSignal(() => void Effect.runFork(Fiber.interrupt(fiber)), warn)
   const exit = await Effect.runPromise(Fiber.await(fiber))
   unwatch()
