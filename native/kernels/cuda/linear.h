@@ -6,7 +6,9 @@
 // that row of x alone. Otherwise that holds among 1 .. kStripRowsMax rows, and above for equal
 // numbers of rows.
 //
-// Nothing here allocates after open(); every run may be captured in a graph.
+// Nothing here allocates device memory after open(); every run may be captured in a graph once the
+// same number of rows ran outside of one. Weights are read before the wait for earlier kernels of
+// the stream: placing them has to be complete, the stream synchronised, before the first run.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +25,11 @@ enum class DeviceFormat { kBf16, kInt4, kInt8 };
 struct DeviceMatrix {
   DeviceFormat format = DeviceFormat::kBf16;
   uint32_t outputs = 0;
-  uint32_t inputs = 0;              // a multiple of 8; int4: of 32; int8: of 16
-  uint32_t group_inputs = 0;        // int4: 32, 64 or 128
-  const void* weights = nullptr;    // bf16: [outputs, inputs]; others: see weights.h
-  const void* scales = nullptr;     // int4, int8: see weights.h
-  const uint16_t* bias = nullptr;   // [outputs] bf16, or null
+  uint32_t inputs = 0;             // a multiple of 8; int4: of 32; int8: of 16
+  uint32_t group_inputs = 0;       // int4: 32, 64 or 128
+  const void* weights = nullptr;   // bf16: [outputs, inputs]; others: see weights.h
+  const void* scales = nullptr;    // int4, int8: see weights.h
+  const uint16_t* bias = nullptr;  // [outputs] bf16, or null
 };
 
 enum class LinearOutput {
@@ -48,9 +50,11 @@ struct LinearArgs {
 
 struct LinearOptions {
   bool deterministic = false;
+  bool has_quantised = false;     // any int4 or int8 matrix
   uint32_t rows_max = 0;          // of any run
-  uint32_t gate_outputs_max = 0;  // widest kSiluMul matrix
-  uint64_t dense_bytes_max = 0;   // most weight bytes in bf16 of one int4 or int8 matrix; 0: none
+  uint32_t outputs_max = 0;       // of any matrix
+  uint32_t inputs_max = 0;        // of any matrix
+  uint32_t gate_outputs_max = 0;  // of a kSiluMul matrix
 };
 
 // One for a device and a stream: runs share its scratch, so they must not overlap.
