@@ -25,6 +25,12 @@ struct PagedAttentionShape {
   uint32_t head_dim = 0;  // multiples of 8 up to 256; 64, 80, 96, 128 and 256 are fast
 };
 
+struct AttentionScratch {
+  void* data = nullptr;
+  size_t bytes = 0;
+  uint32_t decode_rows_max = 0;
+};
+
 struct PagedAttentionArgs {
   PagedAttentionShape shape;
   const uint16_t* q = nullptr;  // [rows, q_stride] bf16; head h at + h * head_dim, rotated
@@ -35,7 +41,7 @@ struct PagedAttentionArgs {
   const uint16_t* values = nullptr;  // this layer's pool
   // The sum of prefill_tiles() over the sequences after the decode ones; the host knows it.
   uint32_t prefill_tiles = 0;
-  void* scratch = nullptr;
+  AttentionScratch scratch;
 };
 
 // Once, before any capture: raises the kernels' shared memory limits; says what is not supported.
@@ -47,12 +53,6 @@ Status prepare_attention(const PagedAttentionShape& shape);
 size_t attention_scratch_bytes(const PagedAttentionShape& shape,
                                uint32_t decode_rows_max,
                                uint64_t tokens_max);
-
-struct AttentionScratch {
-  void* data = nullptr;
-  size_t bytes = 0;
-  uint32_t decode_rows_max = 0;
-};
 
 // Once a step, before its first layer: lays out the decode rows' pieces from seq_context.
 Status plan_attention(const StepBatch& step,
