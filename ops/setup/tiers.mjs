@@ -25,13 +25,21 @@ const build = (mode) => join("native", "build", `test-${mode}`)
 const hasMakeAndCompiler = () =>
   answers("make", ["--version"]) !== null && answers("g++", ["--version"]) !== null
 
-/** The servers that the kafka tier starts: what is missing for them, null where nothing is. */
-const serversMissing = () => {
-  const missing = [
-    ["java", ["-version"], "Java 17"],
-    ["mvn", ["-v"], "Maven"],
-    ["redis-server", ["--version"], "Redis"],
-  ].filter(([command, args]) => answers(command, args) === null)
+const servers = [
+  ["java", ["-version"], "Java 17"],
+  ["mvn", ["-v"], "Maven"],
+  ["redis-server", ["--version"], "Redis"],
+]
+
+const tools = [
+  ["kcat", ["-V"], "kcat"],
+  ["python3", ["-m", "venv", "--help"], "Python with venv"],
+  ["docker-compose", ["version"], "docker-compose"],
+]
+
+/** What is missing of these; null where nothing is. */
+const missingOf = (wanted) => () => {
+  const missing = wanted.filter(([command, args]) => answers(command, args) === null)
   if (missing.length === 0) return null
   return `it needs ${missing.map(([, , name]) => name).join(", ")}`
 }
@@ -95,8 +103,16 @@ export const tiers = [
   tests("golden", "ids, templates and bytes that must never change", 10),
   tests("pipeline", "stages together in one process", 10),
   tests("kafka", "the log, limits and processes on real Kafka, registry and Redis", 20, {
-    skip: serversMissing,
+    skip: missingOf(servers),
   }),
+  tests(
+    "outside",
+    "the topics by kcat, Python and kafkajs as README says; docker-compose.yml",
+    10,
+    {
+      skip: missingOf([...servers, ...tools]),
+    },
+  ),
   tests("conformance", "clients of others, unmodified, against a running server", 10),
   tests("fault", "kill -9 and other accidents", 15),
   tests("pack", "the published package, installed in an empty folder", 10),

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { projectRoot } from "../shared.ts"
 import { type Sluice, startSluice } from "../server.ts"
+import { commandOf, sluiceSettings } from "./composeFile.ts"
 
 export interface DeploymentOptions {
   readonly kafka: string
@@ -19,11 +20,13 @@ export interface Ran {
   readonly err: string
 }
 
+/** With the settings of docker-compose.yml; where the servers are is said by flags. */
 export const runCli = (args: ReadonlyArray<string>): Ran => {
   const main = join(projectRoot, "src", "cli", "main.ts")
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
     encoding: "utf8",
     timeout: 60_000,
+    env: { ...process.env, ...sluiceSettings() },
   })
   return { code: status, out: stdout, err: stderr }
 }
@@ -41,13 +44,10 @@ export class Deployment {
     return ["--kafka", kafka, "--registry", registry]
   }
 
-  /** What an operator does once. */
+  /** What an operator does once: the steps of docker-compose.yml. */
   prepare(): void {
-    const steps = [
-      ["topics", "apply"],
-      ...(this.#options.registry ? [["schemas", "register"]] : []),
-    ]
-    for (const step of steps) {
+    for (const step of [commandOf("topics"), commandOf("schemas")]) {
+      if (step[0] === "schemas" && this.#options.registry === undefined) continue
       const { code, err } = runCli([...step, ...this.servers])
       if (code !== 0) throw new Error(`sluice ${step.join(" ")}: ${err}`)
     }
@@ -60,7 +60,8 @@ export class Deployment {
     const { redis } = this.#options
     const limits = redis === undefined || kind === "worker" ? [] : ["--redis", redis]
     const all = [...this.servers, ...limits, ...(this.#options.flags ?? []), ...flags]
-    const sluice = await startSluice({ kind, flags: all, readyMsMax: 60_000 })
+    const env = sluiceSettings()
+    const sluice = await startSluice({ kind, flags: all, env, readyMsMax: 60_000 })
     this.#running.add(sluice)
     void sluice.ended.then(() => this.#running.delete(sluice))
     return sluice

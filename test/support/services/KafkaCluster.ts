@@ -16,6 +16,7 @@ import {
   stopChild,
   untilReady,
 } from "./children.ts"
+import { brokerSettings } from "./composeFile.ts"
 import { classArchive, javaFlags, kafkaDist, kafkaTemplate } from "./javaDist.ts"
 import type { KafkaProxy } from "./KafkaProxy.ts"
 
@@ -36,47 +37,47 @@ export interface KafkaClusterOptions {
 
 const clusterId = "c2x1aWNlLWthZmthLTAwMQ"
 
-/** Failures are noticed within 3 s here, 9 s by default; joining does not wait for company. */
+/** As operators run it, but for what is this machine's, or only there to make tests fast. */
 const properties = (node: Node, nodes: number, voters: string): Record<string, string> => {
   const controller = voters.split(",")[node.id - 1]?.split("@")[1] ?? ""
-  const replicas = nodes >= 3 ? "3" : "1"
-  const insync = nodes >= 3 ? "2" : "1"
   return {
-    "process.roles": "broker,controller",
+    ...brokerSettings(),
+    ...(nodes >= 3 ? copies : {}),
     "node.id": `${node.id}`,
     "controller.quorum.voters": voters,
     listeners: `PLAINTEXT://127.0.0.1:${node.port},CONTROLLER://${controller}`,
     "advertised.listeners": `PLAINTEXT://127.0.0.1:${node.port}`,
-    "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "inter.broker.listener.name": "PLAINTEXT",
     "log.dirs": join(node.folder, "data"),
-    "default.replication.factor": replicas,
-    "min.insync.replicas": insync,
-    "offsets.topic.replication.factor": replicas,
-    "transaction.state.log.replication.factor": replicas,
-    "transaction.state.log.min.isr": insync,
-    "share.coordinator.state.topic.replication.factor": replicas,
-    "share.coordinator.state.topic.min.isr": insync,
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.num.partitions": "2",
-    "share.coordinator.state.topic.num.partitions": "2",
-    "group.initial.rebalance.delay.ms": "0",
-    "num.network.threads": "2",
-    "num.io.threads": "2",
-    "num.recovery.threads.per.data.dir": "1",
-    "log.index.size.max.bytes": "262144",
-    "log.cleaner.dedupe.buffer.size": "4194304",
-    "log.cleaner.backoff.ms": "200",
-    "log.retention.check.interval.ms": "200",
-    "log.initial.task.delay.ms": "200",
-    "log.segment.delete.delay.ms": "100",
-    "auto.create.topics.enable": "false",
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
-    "controller.quorum.election.timeout.ms": "500",
-    "controller.quorum.fetch.timeout.ms": "1000",
+    ...haste,
   }
+}
+
+const copies = {
+  "default.replication.factor": "3",
+  "min.insync.replicas": "2",
+  "offsets.topic.replication.factor": "3",
+  "transaction.state.log.replication.factor": "3",
+  "transaction.state.log.min.isr": "2",
+  "share.coordinator.state.topic.replication.factor": "3",
+  "share.coordinator.state.topic.min.isr": "2",
+}
+
+/** Small, and quick to clean up; failures are noticed within 3 s, 9 s by default. */
+const haste = {
+  "num.network.threads": "2",
+  "num.io.threads": "2",
+  "num.recovery.threads.per.data.dir": "1",
+  "log.index.size.max.bytes": "262144",
+  "log.cleaner.dedupe.buffer.size": "4194304",
+  "log.cleaner.backoff.ms": "200",
+  "log.retention.check.interval.ms": "200",
+  "log.initial.task.delay.ms": "200",
+  "log.segment.delete.delay.ms": "100",
+  "broker.session.timeout.ms": "3000",
+  "broker.heartbeat.interval.ms": "500",
+  "controller.quorum.election.timeout.ms": "500",
+  "controller.quorum.fetch.timeout.ms": "1000",
 }
 
 /** Whoever comes to it is told to come to another port, where a proxy leads back to it. */

@@ -1,0 +1,8 @@
+// Idempotency keys on a real Kafka: the same cases, unchanged.
+import { describe } from "@effect/vitest"
+import { idempotencyCases } from "../contract/idempotency.ts"
+import { testLog, useKafka } from "../support/services/testKafka.ts"
+
+const { bootstrap } = useKafka()
+
+describe("a request under a key, on Kafka", () => idempotencyCases(testLog(bootstrap)))
