@@ -136,10 +136,10 @@ export class Lifecycle {
     const { history, claim } = item
     if (item.phase !== "claiming" || claim === null || claim.attempt !== attempt) return
     if (history === null) return
-    this.#events.watchOwn(item.tokenPartition, -1)
     const { state } = history
     const isWon = state.attempt === attempt && state.claimant === this.#parts.workerId
     if (!isWon) return this.#yield(item)
+    this.#events.watchOwn(item.tokenPartition, -1)
     item.claim = new Claim(attempt, offset)
     if (attempt > 1) this.#events.adopted(item)
     this.#run(item, attempt)
