@@ -18,8 +18,6 @@ import { modelTopics, requestTopic, sharedTopics, tiers } from "../../streams/to
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { topicOptions } from "./relay.ts"
 
-const model = "tales-11m"
-
 export const typedLogs = Layer.mergeAll(
   TokenLog.layer,
   RequestLog.layer,
@@ -28,19 +26,21 @@ export const typedLogs = Layer.mergeAll(
   KeyLog.layer,
 )
 
-const served = Layer.succeed(ModelCatalog, {
-  served: { name: model, version: "1", contextTokensMax: 1024, createdAt: 0 },
-  ready: Effect.succeed(null),
-})
+const layerServed = (name: string) =>
+  Layer.succeed(ModelCatalog, {
+    served: { name, version: "1", contextTokensMax: 1024, createdAt: 0 },
+    ready: Effect.succeed(null),
+  })
 
 export interface GatewayOptions {
+  readonly model?: string
   readonly limits?: Partial<ConfigShape["limits"]>
   readonly log?: Partial<ConfigShape["log"]>
 }
 
 export const makeGateways = Effect.fnUntraced(function* (
   layerLog: Layer.Layer<Log, LogError>,
-  { limits, log: logChange }: GatewayOptions = {},
+  { model = "tales-11m", limits, log: logChange }: GatewayOptions = {},
 ) {
   const base = defaults()
   const config = Config.layerTest({
@@ -60,7 +60,7 @@ export const makeGateways = Effect.fnUntraced(function* (
   const log = yield* Effect.provide(Log, context)
   const layerGateway = Layer.fresh(layerEnqueue).pipe(
     Layer.provide(Layer.fresh(Workers.layer)),
-    Layer.provide(Layer.mergeAll(logs, served, config)),
+    Layer.provide(Layer.mergeAll(logs, layerServed(model), config)),
   )
   /** Every request record there is, in no order. */
   const records = Effect.gen(function* () {
