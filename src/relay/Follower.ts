@@ -21,11 +21,15 @@ export interface FollowerOptions {
   /** Events up to it were delivered before, on another connection. */
   readonly cursor: number
   readonly offset: number
+  /** Its history reaches up to here at least, also where the live tail is behind. */
+  readonly end: number
   readonly choices: number
   /**
    * Retention may have removed the request's first entries: the first one seen must be a beginning.
    */
   readonly mustBegin: boolean
+  /** It ended, by its deadline if not before: where the log has nothing of it, that was removed. */
+  readonly hasEnded: boolean
   /**
    * Called once, when the history was given, the subscriber is full, or it failed before either:
    * then the error goes here and not to the subscriber. null where there is no history.
@@ -41,11 +45,15 @@ export class Follower {
   mode: FollowerMode = "following"
   /** The first log offset that is not folded yet. */
   offset: number
+  readonly end: number
   readonly #subscriber: Subscriber
   readonly #cursor: number
   readonly #onOver: FollowerOptions["onOver"]
   #onSettled: FollowerOptions["onSettled"]
+  readonly #mayLackBeginning: boolean
+  /** Until its first entry was seen. */
   #mustBegin: boolean
+  readonly #hasEnded: boolean
   #events: Array<RequestEvent> = []
   #delivering = false
   #resumed = false
@@ -56,9 +64,12 @@ export class Follower {
     this.partition = options.partition
     this.state = emptyState(options.choices)
     this.offset = options.offset
+    this.end = options.end
     this.#subscriber = options.subscriber
     this.#cursor = options.cursor
+    this.#mayLackBeginning = options.mustBegin
     this.#mustBegin = options.mustBegin
+    this.#hasEnded = options.hasEnded
     this.#onOver = options.onOver
     this.#onSettled = options.onSettled
   }
@@ -76,7 +87,7 @@ export class Follower {
     const events = apply(this.state, writer, entry)
     if (events.length === 0) {
       if (entry.kind === "TokensGenerated" && this.#leavesGap(writer, entry)) {
-        this.#error = gapError(this.requestId)
+        this.#error = this.#lacks(gapError(this.requestId))
       }
       return
     }
@@ -103,7 +114,9 @@ export class Follower {
 
   /** It was fed to the log's end and follows live from here. */
   join(): void {
-    if (this.#isAhead) this.fail(aheadError(this.#cursor, this.state.events))
+    const isRemoved = this.#mustBegin && (this.#cursor > 0 || this.#hasEnded)
+    if (isRemoved) this.fail(goneError(this.requestId))
+    else if (this.#isAhead) this.fail(this.#aheadError)
     else this.#settle(null)
   }
 
@@ -134,8 +147,17 @@ export class Follower {
     return this.#onSettled !== null && this.#cursor > this.state.events
   }
 
+  get #aheadError(): RelayError | LogError {
+    return this.#lacks(aheadError(this.#cursor, this.state.events))
+  }
+
+  /** What is missing where retention may have been at work was removed by it. */
+  #lacks(otherwise: RelayError | LogError): RelayError | LogError {
+    return this.#mayLackBeginning ? goneError(this.requestId) : otherwise
+  }
+
   #finish(): void {
-    if (this.#isAhead) return this.fail(aheadError(this.#cursor, this.state.events))
+    if (this.#isAhead) return this.fail(this.#aheadError)
     this.close()
     this.#settle(null)
   }

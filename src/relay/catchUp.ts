@@ -1,7 +1,9 @@
 // Reads one partition's history for all who are behind it: those who resume by a cursor and those
 // who were paused. One pass reads for everybody at once, from the oldest offset wanted up to the
-// live tail, where its followers join. Who comes during a pass and wants older frames waits for the
-// next pass, so that nobody can hold the others back; memory is one read, however many are behind.
+// live tail, where its followers join; or beyond it, where the log had more when they came: their
+// cursors may be of another relay that is ahead of this one. Who comes during a pass and wants
+// older frames waits for the next pass, so that nobody can hold the others back; memory is one
+// read, however many are behind.
 import { Effect, Latch } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
@@ -36,7 +38,8 @@ export class CatchUp {
 
   /** The follower gets its history and then joins the live set; at once where it has it all. */
   enter(follower: Follower): void {
-    if (follower.offset >= this.#options.liveOffset()) return this.#join(follower)
+    const end = Math.max(this.#options.liveOffset(), follower.end)
+    if (follower.offset >= end) return this.#join(follower)
     this.#waiting.add(follower)
     this.#awake.openUnsafe()
   }
@@ -103,6 +106,7 @@ export class CatchUp {
     // The live tail may have gone on while this was read: then what it gave is read too.
     if (next < this.#options.liveOffset()) return next
     for (const follower of this.#pass.all()) {
+      if (next < follower.end && frames.length > 0) continue
       follower.offset = Math.max(follower.offset, next)
       this.#pass.delete(follower)
       this.#join(follower)

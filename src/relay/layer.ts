@@ -1,13 +1,12 @@
 // The Relay over the token and request logs: one tail a process, one reader of history a partition.
 // A token costs no fiber: the tail's callback folds and delivers in plain code.
-import { Deferred, Effect, Layer } from "effect"
+import { Clock, Deferred, Effect, Layer } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
 import type { ReadRecord } from "../../streams/readRecord.ts"
 import { isRequestId } from "../../streams/requestId.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
-import { Config } from "../config/Config.ts"
 import { type Follower, goneError } from "./Follower.ts"
 import { Followers } from "./followers.ts"
 import { historyStart } from "./history.ts"
@@ -24,6 +23,9 @@ export interface RelayBounds {
    */
   readonly readBytes: number
 }
+
+/** Past its deadline by so much, every request has its end in the log. */
+const endedGraceMs = 15_000
 
 const relayBounds: RelayBounds = { subscribersMax: 131_072, readBytes: 128 * 1024 }
 
@@ -97,7 +99,6 @@ const makeFind = (requestLog: RequestLog["Service"]) => {
 
 const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes }: RelayBounds) {
   const tokenLog = yield* TokenLog
-  const { log } = yield* Config
   const { find, remember } = makeFind(yield* RequestLog)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const partitions = yield* openPartitions(tokenLog, readBytes)
@@ -125,7 +126,8 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
     subscriber: Subscriber,
   ) {
     const request = yield* find(requestId)
-    const start = yield* historyStart(tokenLog, requestId, log.retentionMs)
+    const start = yield* historyStart(tokenLog, requestId)
+    const now = yield* Clock.currentTimeMillis
     if (followers.isFull) return yield* tooMany()
     return yield* Effect.callback<Follower, RelayError | LogError>((resume) => {
       const follower = followers.follow({
@@ -134,8 +136,10 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
         subscriber,
         cursor,
         offset: start.offset,
+        end: start.end,
         choices: request.prompts.length * request.n,
         mustBegin: start.mayLackBeginning,
+        hasEnded: now > request.deadline + endedGraceMs,
         onSettled: (error) =>
           resume(error === null ? Effect.sync(() => follower) : Effect.fail(error)),
       })
@@ -154,7 +158,15 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
       if (followers.isFull) return (subscriber.onError(tooMany()), closed)
       const partition = tokenLog.partitionOf(requestId)
       const offset = followers.offsetOf(partition)
-      const fresh = { cursor: 0, offset, choices: 0, mustBegin: false, onSettled: null }
+      const fresh = {
+        cursor: 0,
+        offset,
+        end: 0,
+        choices: 0,
+        mustBegin: false,
+        hasEnded: false,
+        onSettled: null,
+      }
       return followers.subscription(
         followers.follow({ requestId, partition, subscriber, ...fresh }),
       )
