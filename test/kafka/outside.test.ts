@@ -147,13 +147,18 @@ describe("an outside producer", () => {
 
   it("that sends no request at all finds it among the dead letters", async () => {
     const before = letters.length
-    await send(Buffer.from("not Avro"))
-    await send(Buffer.from([0, 0, 0, 0x7f, 0xff, 1, 2, 3]))
+    const nonsense = [Buffer.from("not Avro"), Buffer.from([0, 0, 0, 0x7f, 0xff, 1, 2, 3])]
+    for (const bytes of nonsense) await send(bytes)
     for (let waited = 0; letters.length < before + 2 && waited < 20_000; waited += 20) {
       await sleep(20)
     }
     assert.lengthOf(letters.slice(before), 2)
     for (const letter of letters.slice(before)) assert.isAbove(String(letter["message"]).length, 10)
+    // As they were sent, also an id that no registry gave.
+    assert.deepStrictEqual(
+      letters.slice(before).map(({ request: bytes }) => bytes),
+      nonsense,
+    )
   })
 
   it("is told of a deadline that is over", async () => {
@@ -167,6 +172,11 @@ describe("an outside producer", () => {
     await send(asked)
     const said = await ended(asked.requestId)
     assert.notInclude(kindsOf(said), "TokensGenerated")
+    const letter = letters.find(({ requestId }) => requestId === asked.requestId)
+    const bytes = letter?.["request"]
+    assert.instanceOf(bytes, Buffer)
+    const kept = await serdes().deserializer.deserialize(topic, bytes)
+    assert.deepInclude(kept, { requestId: asked.requestId, model: "another" })
   })
 
   it("that sends a request twice has it run once", async () => {
