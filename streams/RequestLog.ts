@@ -9,7 +9,7 @@ import { findRequest, type FoundRequest } from "./findRequest.ts"
 import { type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
 import { partitionsOf } from "./partitionsOf.ts"
 import { type ReadRecord, readRecords } from "./readRecord.ts"
-import { requestTopic, tiers, workerGroup } from "./topics.ts"
+import { groupOfTopic, isRequestTopic, requestTopic, tiers, workerGroup } from "./topics.ts"
 
 export type RequestRecord = ReadRecord<RequestAccepted>
 
@@ -62,6 +62,16 @@ export class RequestLog extends Context.Service<
     readonly consume: (
       options: RequestConsumerOptions,
     ) => Effect.Effect<Consumer, LogError, Scope.Scope>
+    /** Of every model version and tier that the log has topics for. */
+    readonly allPartitions: Effect.Effect<ReadonlyArray<TopicPartition>, LogError>
+    /** Every request of the partition below it has ended, or is no longer kept. */
+    readonly settledBelow: (partition: TopicPartition) => Effect.Effect<number, LogError>
+    /** From `offset` on, at most `bytesMax` but one record at least; empty at the end. */
+    readonly readFrom: (
+      partition: TopicPartition,
+      offset: number,
+      bytesMax: number,
+    ) => Effect.Effect<ReadonlyArray<RequestRecord>, LogError>
     /** What the worker group of a model version has committed of one of its partitions. */
     readonly committed: (
       model: string,
@@ -99,6 +109,22 @@ export class RequestLog extends Context.Service<
               onError,
             },
           }),
+        allPartitions: Effect.map(log.topics, (topics) =>
+          topics
+            .filter(({ name }) => isRequestTopic(name))
+            .flatMap(({ name: topic, partitions }) =>
+              Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
+            ),
+        ),
+        settledBelow: Effect.fnUntraced(function* (partition) {
+          const { first } = yield* log.bounds(partition)
+          const committed = yield* log.committed(groupOfTopic(partition.topic), partition)
+          return Math.max(first, committed ?? first)
+        }),
+        readFrom: (partition, offset, bytesMax) =>
+          Effect.map(log.read(partition, offset, bytesMax), (records) =>
+            readRecords(codecs.requestAccepted, records),
+          ),
         committed: (model, version, partition) =>
           log.committed(workerGroup(model, version), partition),
       })

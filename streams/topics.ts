@@ -31,6 +31,10 @@ export const isRequestTopic = (topic: string): boolean => topic.startsWith(reque
 export const workerGroup = (model: string, version: string) =>
   `sluice.workers.${clean(model)}.${clean(version)}`
 
+/** The group of the workers that take from a request topic. */
+export const groupOfTopic = (topic: string) =>
+  `sluice.workers.${topic.slice(requestTopics.length, topic.lastIndexOf("."))}`
+
 const kept = (name: string, partitions: number, options: TopicOptions): TopicSpec => ({
   name,
   partitions,

@@ -121,6 +121,11 @@ export interface ErrorBody {
     readonly type: string
     readonly param: string | null
     readonly code: string
+    /**
+     * Of what retention has passed: the cursor from which its events can still be had. A request is
+     * numbered from its beginning, so without it there is none: null.
+     */
+    readonly earliest_cursor?: null
   }
 }
 
@@ -180,6 +185,7 @@ export const toErrorBody = (failure: Failure): ErrorBody => {
       type: row.type,
       param: paramOf(failure),
       code: row.code,
+      ...(row.status === 410 ? { earliest_cursor: null } : {}),
     },
   }
 }

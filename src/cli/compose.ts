@@ -13,6 +13,7 @@ import { Config, type ConfigShape } from "../config/Config.ts"
 import { Enqueue } from "../enqueue/Enqueue.ts"
 import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import { Reaper } from "../enqueue/Reaper.ts"
 import { Workers } from "../enqueue/Workers.ts"
 import { Engine } from "../generate/engine/Engine.ts"
 import { layerEngine } from "../generate/engine/layer.ts"
@@ -64,13 +65,17 @@ const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pi
 const layerRelease = Layer.effectDiscard(
   Effect.gen(function* () {
     const { onEnded } = yield* Relay
-    const { ended } = yield* Enqueue
-    onEnded(ended)
+    const enqueue = yield* Enqueue
+    const reaper = yield* Reaper
+    onEnded((requestId) => {
+      enqueue.ended(requestId)
+      reaper.ended(requestId)
+    })
   }),
 )
 
 const layerAsk = layerRelease.pipe(
-  Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay)),
+  Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay, Reaper.layer)),
   Layer.provideMerge(ModelCatalog.layer),
   Layer.provideMerge(Workers.layer),
 )

@@ -1,5 +1,5 @@
-// `sluice dead-letters`: which requests were given up, one of them in full, and one of them again as
-// a new request. It makes no topics and changes nothing but by `replay`.
+// `sluice dead-letters`: which requests were given up, one of them in full, and one of them again
+// as a new request. It makes no topics and changes nothing but by `replay`.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Clock, Effect, Exit, Layer, Schema } from "effect"

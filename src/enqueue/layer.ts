@@ -2,7 +2,7 @@
 // request before its append is given back when the append fails.
 import { hostname } from "node:os"
 import { Clock, Effect, Layer } from "effect"
-import type { RequestAccepted } from "../../schemas/types.ts"
+import type { RequestAccepted, Tier } from "../../schemas/types.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { requestTime } from "../../streams/requestId.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
@@ -45,6 +45,16 @@ const misfit = (draft: RequestDraft, served: ServedModel): EnqueueError | null =
   )
 }
 
+/** Partitions of each tier's topic. */
+const widthsOf = Effect.fnUntraced(function* (
+  log: RequestLog["Service"],
+  { name, version }: ServedModel,
+) {
+  const widths = new Map<Tier, number>()
+  for (const tier of tiers) widths.set(tier, yield* log.partitions(name, version, tier))
+  return widths
+})
+
 const makeEnqueue = Effect.gen(function* () {
   const { limits } = yield* Config
   const { served } = yield* ModelCatalog
@@ -55,14 +65,7 @@ const makeEnqueue = Effect.gen(function* () {
   const keys = yield* makeKeys
   const backlog = new Backlog(yield* Clock.currentTimeMillis)
   const writer = `gateway-${hostname()}-${process.pid}`
-  const widths = new Map(
-    yield* Effect.forEach(tiers, (tier) =>
-      Effect.map(
-        requestLog.partitions(served.name, served.version, tier),
-        (partitions) => [tier, partitions] as const,
-      ),
-    ),
-  )
+  const widths = yield* widthsOf(requestLog, served)
   let closing = false
   yield* Effect.addFinalizer(() => Effect.sync(() => (closing = true)))
 

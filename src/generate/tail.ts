@@ -2,9 +2,9 @@
 // and own claims coming back. Frames that this worker wrote are skipped undecoded unless an own
 // claim is awaited, so that following costs next to nothing on the way of the tokens.
 import type { TokenEntry, TokenFrame } from "../../schemas/types.ts"
+import { RecentIds } from "../../streams/recentIds.ts"
 import type { InFlight, InFlightTable } from "./inFlight.ts"
 import type { Lifecycle } from "./lifecycle.ts"
-import { RecentIds } from "./recentIds.ts"
 
 /**
  * Ids of requests that are over: a record that comes late or again is not run. About 100 bytes

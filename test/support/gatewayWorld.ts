@@ -82,6 +82,7 @@ export const makeGateways = Effect.fnUntraced(function* (
   })
   return {
     context,
+    layerLogs: logs,
     log,
     records,
     gateway,

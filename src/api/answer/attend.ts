@@ -1,8 +1,8 @@
 // The order in which a new request gets its answer: subscribe, submit, and only then open the
 // answer, so that no token is missed and no success byte leaves before the request is durable. Also
 // what a client's leaving means: the answer ends, the request goes on unless it asked to be
-// cancelled. A draft under an idempotency key may turn out to be an earlier request: then that one is
-// answered, from its start.
+// cancelled. A draft under an idempotency key may turn out to be an earlier request: then that one
+// is answered, from its start.
 import { Effect } from "effect"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import { Enqueue, type RequestDraft } from "../../enqueue/Enqueue.ts"
