@@ -17,6 +17,10 @@ namespace sluice {
 // Alternatives that one row can report; more are refused where requests are parsed.
 inline constexpr uint32_t kTopScoresMax = 20;
 
+// A cell of what a slot has said.
+inline constexpr uint32_t kCellPrompt = 1u << 15;
+inline constexpr uint32_t kCellCountMax = kCellPrompt - 1;  // more repeats count as so many
+
 struct TokenBias {
   int32_t token;
   float bias;  // -infinity: a ban, which sets rather than adds
