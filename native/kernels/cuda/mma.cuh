@@ -20,7 +20,7 @@ struct FragmentB {
 };
 
 __device__ __forceinline__ void mma_bf16(float4& c, const FragmentA& a, const FragmentB& b) {
-  asm volatile(
+  asm(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
       : "+f"(c.x), "+f"(c.y), "+f"(c.z), "+f"(c.w)

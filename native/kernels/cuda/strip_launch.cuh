@@ -29,7 +29,6 @@ Status launch_strip(StripParameters p, DeviceStream stream) {
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBlockSharedMax);
   SLUICE_RETURN_IF_CUDA(raised);
   p.shared_stride = p.shape.split_inputs() * 2 + Format::kSharedPad;
-  p.prefetch_bytes = kPrefetchBytes;
   const uint32_t shared = StripFinish<kTiles, kParts>::kSharedBytes + p.rows * p.shared_stride;
   const uint32_t fitting = kSharedOfSm / (shared + 1024);
   const uint32_t most = fitting < kBlocks ? (fitting == 0 ? 1 : fitting) : kBlocks;

@@ -59,6 +59,7 @@ StripParameters strip_parameters(const LinearArgs& args, const StripScratch& scr
   p.x_stride = args.x_stride;
   p.out_stride = args.out_stride;
   p.output = args.output;
+  p.prefetch_bytes = kPrefetchBytes;
   p.shape = strip_shape(matrix);
   return p;
 }
