@@ -19,10 +19,11 @@ FLAGS := -std=c++20 -O2 -Wall -Wextra -Wconversion -Werror -ffp-contract=off -fP
 NVCC_FLAGS := -std=c++20 -O3 $(GENCODE) -Xptxas -v --Werror all-warnings \
   -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden -I. -MMD -MP
 
-# What both backends compile: files, the config, the checks of a checkpoint, the CPU's sampler.
-SHARED := $(wildcard model/*.cc) $(wildcard runtime/*.cc) $(wildcard kernels/*.cc) \
-  $(wildcard kernels/reference/*.cc) $(wildcard kernels/sampling/*.cc)
-HOST := $(filter-out model/cpu_backend.cc,$(SHARED)) $(wildcard runtime/cuda/*.cc) \
+# What both backends compile: files, the config, the checks of a checkpoint.
+SHARED := $(addprefix model/,checkpoint.cc config.cc families.cc json.cc rotary.cc safetensors.cc \
+  utf8.cc weight_plan.cc weights.cc) kernels/pack.cc \
+  $(addprefix runtime/,cpu_count.cc input_file.cc large_buffer.cc thread_pool.cc)
+HOST := $(SHARED) $(wildcard runtime/cuda/*.cc) \
   $(wildcard kernels/cuda/*.cc) $(wildcard model/cuda/*.cc)
 DEVICE := $(wildcard kernels/cuda/*.cu) $(wildcard model/cuda/*.cu)
 

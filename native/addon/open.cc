@@ -94,6 +94,7 @@ class OpenWorker : public Napi::AsyncProgressWorker<Progress> {
     opened.Set("device", info.device);
     opened.Set("dtype", info.dtype);
     opened.Set("deviceNote", note_);
+    opened.Set("memory", memory_table(info.memory));
     opened.Set("vocabSize", info.vocab_size);
     opened.Set("contextTokensMax", info.context_tokens_max);
     opened.Set("sequencesMax", limits.sequences_max);
@@ -103,6 +104,17 @@ class OpenWorker : public Napi::AsyncProgressWorker<Progress> {
   }
 
  private:
+  Napi::Array memory_table(const std::vector<MemoryPart>& parts) {
+    Napi::Array table = Napi::Array::New(Env(), parts.size());
+    for (uint32_t i = 0; i < parts.size(); ++i) {
+      Napi::Object part = Napi::Object::New(Env());
+      part.Set("name", parts[i].name);
+      part.Set("bytes", static_cast<double>(parts[i].bytes));
+      table.Set(i, part);
+    }
+    return table;
+  }
+
   Status open() {
     std::unique_ptr<Backend> backend;
     SLUICE_RETURN_IF_ERROR(load_backend(options_.device, options_.load, &backend, &note_));

@@ -15,6 +15,9 @@ constexpr uint64_t kBytesUnknown = 256ULL << 20;
 // Block ids are 32 bits wide, and the pool's own lists take 150 bytes a block.
 constexpr uint64_t kBlocksMax = 1ULL << 24;
 
+// What is not asked for is not pinned beyond this: it is taken from the whole machine.
+constexpr uint64_t kPinnedSwapBytesMax = 4ULL << 30;
+
 }  // namespace
 
 Status choose_blocks(const BackendInfo& info,
@@ -41,7 +44,9 @@ Status choose_blocks(const BackendInfo& info,
   }
   limits->blocks = static_cast<uint32_t>(blocks);
   uint64_t swap = swap_bytes ? *swap_bytes / per_block : blocks / 4;
-  if (!swap_bytes && info.kv_on_device) swap = std::min(swap, available / 8 / per_block);
+  if (!swap_bytes && info.kv_on_device) {
+    swap = std::min(swap, std::min(available / 8, kPinnedSwapBytesMax) / per_block);
+  }
   limits->swap_blocks = static_cast<uint32_t>(std::min(swap, kBlocksMax));
   return Status::ok();
 }

@@ -60,6 +60,12 @@ struct StepResult {
   std::vector<SequenceResult> sequences;  // as in the Batch
 };
 
+// One line of the table that an opened backend prints: where a device's memory goes.
+struct MemoryPart {
+  std::string name;
+  uint64_t bytes = 0;
+};
+
 struct BackendInfo {
   std::string device;  // "cpu (avx2, 2 threads)"
   std::string dtype;
@@ -70,6 +76,7 @@ struct BackendInfo {
   bool runs_ahead = false;
   // True where KV blocks are not in host memory, so that they do not compete with it.
   bool kv_on_device = false;
+  std::vector<MemoryPart> memory;  // after reserve; empty in host memory
 };
 
 class Backend {

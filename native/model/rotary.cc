@@ -21,15 +21,19 @@ double scaled_frequency(double frequency, const RopeConfig& rope) {
 
 }  // namespace
 
-Rotary::Rotary(const ModelConfig& config) {
+std::vector<float> rope_frequencies(const ModelConfig& config) {
   const uint32_t half = config.head_dim / 2;
-  frequencies_.reserve(half);
+  std::vector<float> frequencies;
+  frequencies.reserve(half);
   for (uint32_t i = 0; i < half; ++i) {
     const double exponent = 2.0 * i / config.head_dim;
     const double frequency = 1 / std::pow(config.rope.theta, exponent);
-    frequencies_.push_back(static_cast<float>(scaled_frequency(frequency, config.rope)));
+    frequencies.push_back(static_cast<float>(scaled_frequency(frequency, config.rope)));
   }
+  return frequencies;
 }
+
+Rotary::Rotary(const ModelConfig& config) : frequencies_(rope_frequencies(config)) {}
 
 void Rotary::angles(uint32_t position, float* cosines, float* sines) const {
   for (uint32_t i = 0; i < half(); ++i) {

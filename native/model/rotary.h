@@ -10,6 +10,9 @@
 
 namespace sluice {
 
+// [head_dim / 2] radians a position.
+std::vector<float> rope_frequencies(const ModelConfig& config);
+
 class Rotary {
  public:
   explicit Rotary(const ModelConfig& config);
@@ -20,7 +23,7 @@ class Rotary {
   void angles(uint32_t position, float* cosines, float* sines) const;
 
  private:
-  std::vector<float> frequencies_;  // [head_dim / 2] radians a position
+  const std::vector<float> frequencies_;
 };
 
 }  // namespace sluice

@@ -21,7 +21,7 @@ export interface Command {
 const model = ["model", "servedModelName", "modelVersion"]
 const listen = ["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"]
 const log = ["data", "log", "kafka", "registry", "logLevel"]
-const engine = ["dtype", "engine", "worker", "scripted"]
+const engine = ["dtype", "device", "gpuMemory", "deterministic", "engine", "worker", "scripted"]
 const all = [...model, ...listen, "redis", ...log, ...engine]
 
 export const processes: Readonly<Record<ProcessKind, Command>> = {

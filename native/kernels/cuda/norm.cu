@@ -39,8 +39,8 @@ template <Source kSource, uint32_t kVectors>
 __global__ void norm_kernel(const NormKernelArgs args) {
   __shared__ float sums[32];
   const uint32_t vectors = args.norm.width / 8;
-  pdl_wait();
   pdl_launch_dependents();
+  pdl_wait();
   const uint64_t out_at = static_cast<uint64_t>(blockIdx.x) * args.norm.width;
   auto* out = reinterpret_cast<uint4*>(args.norm.out + out_at);
   const int32_t row =

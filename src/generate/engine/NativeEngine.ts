@@ -57,6 +57,7 @@ export const openNative = Effect.fn("NativeEngine.open")(function* (
     Effect.promise(() => native.engineClose(handle)),
   )
   if (opened.deviceNote !== "") yield* Effect.logInfo(opened.deviceNote)
+  for (const line of memoryTable(opened)) yield* Effect.logInfo(line)
   return makeEngine({ native, opened, options, receiver })
 })
 
@@ -74,6 +75,12 @@ const open = (native: Native, options: NativeEngineOptions, receiver: Receiver) 
       return known === null ? Effect.die(error) : Effect.fail(known)
     }),
   )
+
+const memoryTable = ({ memory }: NativeOpened): ReadonlyArray<string> =>
+  memory.map(({ name, bytes }) => {
+    const mebibytes = (bytes / 2 ** 20).toFixed(0)
+    return `device memory: ${name.padEnd(12)} ${mebibytes.padStart(8)} MiB`
+  })
 
 interface Receiver {
   readonly stepListeners: Array<(step: StepOutput) => void>
@@ -116,7 +123,7 @@ interface Parts {
 }
 
 const makeEngine = ({ native, opened, options, receiver }: Parts): Engine["Service"] => {
-  const { handle, deviceNote: _, ...info } = opened
+  const { handle, deviceNote: _, memory: __, ...info } = opened
   const isOnDevice = !info.device.startsWith("cpu")
   const limits = { ...info, positionsMax: info.blocks * info.blockTokens }
   return Engine.of({

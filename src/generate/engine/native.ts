@@ -61,6 +61,8 @@ export interface NativeOpened {
   readonly dtype: string
   /** Why no GPU is used, where one was looked for; else "". */
   readonly deviceNote: string
+  /** Where a GPU's memory goes; empty on the CPU. */
+  readonly memory: ReadonlyArray<{ readonly name: string; readonly bytes: number }>
   readonly vocabSize: number
   readonly contextTokensMax: number
   readonly sequencesMax: number
