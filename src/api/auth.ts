@@ -3,7 +3,7 @@
 // keys all callers are one tenant, named "".
 import { createHash, timingSafeEqual } from "node:crypto"
 import type { IncomingHttpHeaders } from "node:http"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import type { ConfigShape } from "../config/Config.ts"
 import { apiError, type ApiError } from "./errors.ts"
 import type { Rate } from "./rate/tokenBucket.ts"
@@ -22,6 +22,16 @@ const digest = (key: string): Buffer => createHash("sha256").update(key).digest(
 const bearerOf = (header: string | undefined): string | null =>
   /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1] ?? null
 
+/** As a browser gives it, which lets no header go with a WebSocket: among the subprotocols. */
+const offeredOf = (header: string | undefined): string | null => {
+  const [, escaped] = /(?:^|,) *sluice-key\.([^ ,]+) *(?:,|$)/.exec(header ?? "") ?? []
+  if (escaped === undefined) return null
+  return Result.getOrElse(
+    Result.try(() => decodeURIComponent(escaped)),
+    () => null,
+  )
+}
+
 const refuse = (message: string) => Effect.fail(apiError("unauthenticated", message))
 
 export const authenticator = (config: ConfigShape): Authenticate => {
@@ -34,7 +44,7 @@ export const authenticator = (config: ConfigShape): Authenticate => {
     identity: { tenant: key.tenant, rate: key, timeoutMs: key.requestTimeoutMs ?? null },
   }))
   return (headers) => {
-    const key = bearerOf(headers.authorization)
+    const key = bearerOf(headers.authorization) ?? offeredOf(headers["sec-websocket-protocol"])
     if (key === null) {
       return refuse("An API key is needed: send it as Authorization: Bearer <key>.")
     }

@@ -69,6 +69,14 @@ describe("the published package", () => {
       assert.strictEqual(answer.status, 200)
       const body: unknown = await answer.json()
       assert.match(JSON.stringify(body), /"completion_tokens":8/)
+      const script =
+        'import { SluiceClient } from "sluice/client"\n' +
+        `const client = new SluiceClient({ url: "${url}", transport: "websocket" })\n` +
+        'console.log(await client.complete({ prompt: "Once", max_tokens: 4, seed: 1 }).text())\n'
+      writeFileSync(join(folder, "ask.mjs"), script)
+      const said = spawnSync(process.execPath, ["ask.mjs"], { cwd: folder, encoding: "utf8" })
+      assert.strictEqual(said.status, 0, said.stderr)
+      assert.isAbove(said.stdout.trim().length, 0)
       assert.isTrue(existsSync(join(folder, "data")), "the log is in the folder it was started in")
     } finally {
       const closed = new Promise((resolve) => server.once("close", resolve))

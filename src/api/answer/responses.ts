@@ -1,6 +1,6 @@
 // What a client may do with a response that it made earlier, under OpenAI's routes: look at it,
-// read its events after a sequence number, cancel it, go on from it in a next one. The same
-// requests as those of requests.ts, in another shape; one that was not to be stored is unknown here.
+// read its events after a sequence number, cancel it, go on from it in a next one. They are the
+// requests of requests.ts in another shape; one that was not to be stored is unknown here.
 import { Effect } from "effect"
 import type { ConversationTurn } from "../../../schemas/types.ts"
 import type { Config } from "../../config/Config.ts"

@@ -9,16 +9,21 @@ export interface CuttingProxy {
   readonly close: () => Promise<void>
 }
 
-/** The first connections end after `cutAfter[i]` bytes; the ones after them are left alone. */
+/**
+ * Connection i ends after `cutAfter[i]` bytes of the answer, or as many as it says; those beyond a
+ * list are left alone.
+ */
 export const cuttingProxy = async (
   targetPort: number,
-  cutAfter: ReadonlyArray<number>,
+  cutAfter: ReadonlyArray<number> | (() => number),
 ): Promise<CuttingProxy> => {
+  const bytesOf = (connection: number) =>
+    typeof cutAfter === "function" ? cutAfter() : cutAfter[connection]
   let connections = 0
   let cuts = 0
   const open = new Set<Socket>()
   const server = createServer((client) => {
-    const left = { bytes: cutAfter[connections++] ?? Number.POSITIVE_INFINITY }
+    const left = { bytes: bytesOf(connections++) ?? Number.POSITIVE_INFINITY }
     const target = connect(targetPort, "127.0.0.1")
     for (const socket of [client, target]) {
       open.add(socket)

@@ -11,6 +11,7 @@ export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   tokenizer: ["telemetry", "config"],
   telemetry: ["config"],
   config: [],
+  client: [],
   cli: [...stages, "tokenizer", "telemetry", "config"],
 }
 

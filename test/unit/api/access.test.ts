@@ -1,6 +1,6 @@
 // Who may come in: rate, keys, origins and addresses.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import { TestClock } from "effect/testing"
 import { authenticator } from "../../../src/api/auth.ts"
 import { checkCaller, exposureFault } from "../../../src/api/exposure.ts"
@@ -73,6 +73,10 @@ describe("a key", () => {
   it("names its tenant and rate", () => {
     assert.strictEqual(tenantOf("Bearer sk-one"), "one")
     assert.strictEqual(tenantOf("bearer  sk-two "), "two")
+    const offered = authenticate({ "sec-websocket-protocol": "sluice, sluice-key.sk%2Dtwo" })
+    assert.strictEqual(Effect.runSync(offered).tenant, "two")
+    const broken = authenticate({ "sec-websocket-protocol": "sluice-key.%" })
+    assert.isTrue(Exit.isFailure(Effect.runSyncExit(broken)))
     const identity = Effect.runSync(authenticate({ authorization: "Bearer sk-two" }))
     assert.strictEqual(identity.rate.burst, 9)
   })

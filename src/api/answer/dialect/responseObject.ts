@@ -1,8 +1,7 @@
 // OpenAI's response object: what a request of the responses dialect looks like at one moment. Made
 // of the request and what is known of its events alone, so that every relay shows the same. A
 // response id is the request's id in OpenAI's spelling; both name the same request.
-import type { RequestAccepted } from "../../../../schemas/types.ts"
-import type { FinishReason } from "../../../../schemas/types.ts"
+import type { FinishReason, RequestAccepted } from "../../../../schemas/types.ts"
 import type { TerminalEvent } from "../../../../streams/fold/requestState.ts"
 import type { ChatLogprobs } from "./logprobs.ts"
 import { createdAt } from "./Projection.ts"
@@ -11,7 +10,7 @@ import { serviceTierOf } from "./usage.ts"
 
 const hexOf = (requestId: string): string => requestId.slice("req-".length)
 
-export const responseIdOf = (requestId: string): string => `resp_${hexOf(requestId)}`
+const responseIdOf = (requestId: string): string => `resp_${hexOf(requestId)}`
 
 /** Of the message that the response consists of. */
 export const messageIdOf = (requestId: string): string => `msg_${hexOf(requestId)}`

@@ -4,13 +4,14 @@
 import type { RequestAccepted } from "../../../../schemas/types.ts"
 import type { TerminalEvent, TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { chatLogprob, type ChatLogprobs } from "./logprobs.ts"
-import type {
-  Frame,
-  MakeCollector,
-  MakeProjection,
-  Note,
-  Progress,
-  Projection,
+import {
+  type Frame,
+  type MakeCollector,
+  type MakeProjection,
+  type ModelFacts,
+  noFrames,
+  type Progress,
+  type Projection,
 } from "./Projection.ts"
 import {
   messageIdOf,
@@ -22,9 +23,6 @@ import {
 } from "./responseObject.ts"
 
 const json = JSON.stringify
-
-/** Where the only part of the only item is. */
-const place = { output_index: 0, content_index: 0 }
 
 /** response.created, then response.queued or response.in_progress. */
 const framesOfAcceptance = 2
@@ -59,80 +57,95 @@ class Gathering {
   logprobs: Array<ChatLogprobs[number]> = []
   finish: TokenEvent["finish"] = null
 
+  /** The token's logprobs, where there are any. */
+  take(event: TokenEvent, facts: ModelFacts): ChatLogprobs {
+    const scored = event.logprob === null ? [] : [chatLogprob(event.id, event.logprob, facts)]
+    this.tokens += 1
+    this.text += event.text
+    this.finish = event.finish
+    this.logprobs.push(...scored)
+    return scored
+  }
+
   progress(terminal: TerminalEvent | null = null): ResponseProgress {
     const { started, tokens, text, logprobs, finish } = this
     return { started, text: tokens === 0 ? null : text, logprobs, finish, terminal }
   }
 }
 
+/** Writes events under the numbers that follow. */
+class EventWriter {
+  readonly #request: RequestAccepted
+  readonly #lane: string
+  readonly #deltaHead: string
+  /** Of the next event. */
+  number = 0
+
+  constructor(request: RequestAccepted, streamId: string | null) {
+    this.#request = request
+    this.#lane = streamId === null ? "" : `,"stream_id":${json(streamId)}`
+    const itemId = json(messageIdOf(request.requestId))
+    this.#deltaHead = `,"item_id":${itemId},"output_index":0,"content_index":0,"delta":`
+  }
+
+  snapshot(event: string, progress: ResponseProgress): Frame {
+    return this.#make(event, { response: responseObject(this.#request, progress) })
+  }
+
+  delta(text: string, scored: ChatLogprobs): Frame {
+    const fields = `${this.#deltaHead}${json(text)},"logprobs":${json(scored)}`
+    return this.#write("response.output_text.delta", fields)
+  }
+
+  open(): ReadonlyArray<Frame> {
+    const item = { ...messageItem(this.#request, { ...unstarted, started: true }), content: [] }
+    return [
+      this.#make("response.output_item.added", { output_index: 0, item }),
+      this.#make("response.content_part.added", { ...this.#place(), part: textPart(unstarted) }),
+    ]
+  }
+
+  close(progress: ResponseProgress): ReadonlyArray<Frame> {
+    const { text, logprobs } = progress
+    const item = messageItem(this.#request, progress)
+    return [
+      this.#make("response.output_text.done", { ...this.#place(), text, logprobs }),
+      this.#make("response.content_part.done", { ...this.#place(), part: textPart(progress) }),
+      this.#make("response.output_item.done", { output_index: 0, item }),
+    ]
+  }
+
+  /** Of the only part of the only item. */
+  #place() {
+    return { item_id: messageIdOf(this.#request.requestId), output_index: 0, content_index: 0 }
+  }
+
+  #make(event: string, fields: Readonly<Record<string, unknown>>): Frame {
+    return this.#write(event, `,${json(fields).slice(1, -1)}`)
+  }
+
+  #write(event: string, fields: string): Frame {
+    const data = `{"type":"${event}","sequence_number":${this.number}${this.#lane}${fields}}`
+    this.number += 1
+    return { cursor: this.number, event, data }
+  }
+}
+
 /** `streamId` names the lane of a WebSocket on which the events go; null elsewhere. */
 export const responsesProjectionAs = (
   request: RequestAccepted,
-  facts: Parameters<MakeProjection>[1],
+  facts: ModelFacts,
   streamId: string | null,
 ): Projection => {
   const so = new Gathering()
-  const itemId = messageIdOf(request.requestId)
-  const lane = streamId === null ? "" : `,"stream_id":${json(streamId)}`
-  const deltaHead = `,"item_id":${json(itemId)},"output_index":0,"content_index":0,"delta":`
-  let next = 0
-
-  const write = (event: string, fields: string): Frame => {
-    const data = `{"type":"${event}","sequence_number":${next}${lane}${fields}}`
-    next += 1
-    return { cursor: next, event, data }
-  }
-  const make = (event: string, fields: Readonly<Record<string, unknown>>): Frame =>
-    write(event, `,${json(fields).slice(1, -1)}`)
-  const snapshot = (event: string, progress: ResponseProgress): Frame =>
-    make(event, { response: responseObject(request, progress) })
-
-  const open = (): ReadonlyArray<Frame> => [
-    make("response.output_item.added", {
-      output_index: 0,
-      item: { ...messageItem(request, { ...unstarted, started: true }), content: [] },
-    }),
-    make("response.content_part.added", {
-      item_id: itemId,
-      ...place,
-      part: textPart(unstarted),
-    }),
-  ]
-
-  const close = (progress: ResponseProgress): ReadonlyArray<Frame> => [
-    make("response.output_text.done", {
-      item_id: itemId,
-      ...place,
-      text: progress.text,
-      logprobs: progress.logprobs,
-    }),
-    make("response.content_part.done", { item_id: itemId, ...place, part: textPart(progress) }),
-    make("response.output_item.done", { output_index: 0, item: messageItem(request, progress) }),
-  ]
+  const writer = new EventWriter(request, streamId)
+  const waiting = `response.${inBackground(request) ? "queued" : "in_progress"}`
 
   const start = (): ReadonlyArray<Frame> => {
-    if (so.started) return []
+    if (so.started) return noFrames
     so.started = true
-    return inBackground(request) ? [snapshot("response.in_progress", so.progress())] : []
-  }
-
-  const delta = (event: TokenEvent): Frame => {
-    so.text += event.text
-    so.finish = event.finish
-    const scored = event.logprob === null ? [] : [chatLogprob(event.id, event.logprob, facts)]
-    so.logprobs.push(...scored)
-    const fields = `${deltaHead}${json(event.text)},"logprobs":${json(scored)}`
-    return write("response.output_text.delta", fields)
-  }
-
-  const idle = (): Note => {
-    // The number of the last event again: a client that goes on from it misses and repeats nothing.
-    next -= 1
-    const { event, data } =
-      so.tokens > 0
-        ? write("response.output_text.delta", `${deltaHead}"","logprobs":[]`)
-        : snapshot(`response.${inBackground(request) ? "queued" : "in_progress"}`, so.progress())
-    return { ...(event === undefined ? {} : { event }), data }
+    if (!inBackground(request)) return noFrames
+    return [writer.snapshot("response.in_progress", so.progress())]
   }
 
   return {
@@ -140,26 +153,29 @@ export const responsesProjectionAs = (
     headers: {},
     cursorOf: (view) => countOf(request, view),
     begin: () => [
-      snapshot("response.created", unstarted),
-      snapshot(`response.${inBackground(request) ? "queued" : "in_progress"}`, unstarted),
+      writer.snapshot("response.created", unstarted),
+      writer.snapshot(waiting, unstarted),
     ],
     push: (event) => {
       const started = start()
       if (event.kind === "token") {
-        const opened = so.tokens === 0 ? open() : []
-        so.tokens += 1
-        return [...started, ...opened, delta(event)]
+        const opened = so.tokens === 0 ? writer.open() : noFrames
+        return [...started, ...opened, writer.delta(event.text, so.take(event, facts))]
       }
       const progress = so.progress(event)
-      const closed = so.tokens === 0 ? [] : close(progress)
-      return [...started, ...closed, snapshot(lastType(event, progress), progress)]
+      const closed = so.tokens === 0 ? noFrames : writer.close(progress)
+      return [...started, ...closed, writer.snapshot(lastType(event, progress), progress)]
     },
-    idle,
+    // The number of the last event again: a client that goes on from it misses and repeats nothing.
+    idle: () => {
+      writer.number -= 1
+      return so.tokens > 0 ? writer.delta("", []) : writer.snapshot(waiting, so.progress())
+    },
     fault: ({ error }) => ({
       event: "error",
       data: json({
         type: "error",
-        sequence_number: Math.max(0, next - 1),
+        sequence_number: Math.max(0, writer.number - 1),
         ...(streamId === null ? {} : { stream_id: streamId }),
         code: error.code,
         message: error.message,
@@ -177,12 +193,7 @@ export const responsesCollector: MakeCollector = (request, facts) => {
   const so = new Gathering()
   so.started = true
   return {
-    push: (event) => {
-      so.tokens += 1
-      so.text += event.text
-      so.finish = event.finish
-      if (event.logprob !== null) so.logprobs.push(chatLogprob(event.id, event.logprob, facts))
-    },
+    push: (event) => void so.take(event, facts),
     body: (terminal) => json(responseObject(request, so.progress(terminal))),
   }
 }
