@@ -1,13 +1,20 @@
 // A client that loses nothing: it streams a completion over SSE, remembers the last cursor, and
 // after every break asks for the rest of the same request. It keeps each event as it came.
 import { type ClientRequest, get, request, type IncomingMessage } from "node:http"
+import type { HistoryLine } from "./checker/history.ts"
 
 /** Where the server is now; null while it is away. */
 export interface Whereabouts {
   url: string | null
 }
 
+let clients = 0
+
 export class ResumingClient {
+  /** All that it lived through, for the checker. */
+  readonly history: Array<HistoryLine> = []
+  readonly #name = `client-${++clients}`
+  #connection = 0
   readonly #askAt: Whereabouts
   readonly #resumeAt: Whereabouts
   readonly #body: object
@@ -52,9 +59,13 @@ export class ResumingClient {
   #read(response: IncomingMessage): void {
     const made = this.#request!
     const id = response.headers["x-request-id"]
+    const isFirst = this.requestId === null
     if (typeof id === "string") this.requestId ??= id
     if (response.statusCode === 204) this.isDone = true
     else if (response.statusCode !== 200) this.fault = `status ${response.statusCode}`
+    if (this.fault === null && isFirst) this.history.push({ kind: "accepted", ...this.#now })
+    this.#connection++
+    this.history.push({ kind: "opened", ...this.#now, cursor: this.cursor })
     let text = ""
     response.setEncoding("utf8")
     response.on("data", (chunk: string) => {
@@ -62,6 +73,9 @@ export class ResumingClient {
       const blocks = text.split("\n\n")
       text = blocks.pop() ?? ""
       for (const block of blocks) this.#take(block)
+    })
+    response.on("end", () => {
+      if (this.fault === null) this.history.push({ kind: "ended", ...this.#now })
     })
     response.on("error", () => this.#broken(made))
     response.on("close", () => this.#broken(made))
@@ -73,8 +87,16 @@ export class ResumingClient {
       if (line.startsWith("data: ")) data = line.slice(6)
       if (line.startsWith("id: ")) this.cursor = Number(line.slice(4))
     }
+    if (data !== null) this.history.push({ kind: "event", ...this.#now, cursor: this.cursor, data })
     if (data === "[DONE]") this.isDone = true
     else if (data !== null) this.events.push(data)
+  }
+
+  get #now() {
+    const requestId = this.requestId ?? ""
+    const { timeOrigin } = performance
+    const at = timeOrigin + performance.now()
+    return { client: this.#name, requestId, at, connection: this.#connection }
   }
 
   #broken(made: ClientRequest): void {

@@ -1,6 +1,7 @@
 // Many clients that stream at once and come again whenever they are cut off, wherever they are
 // told to: at several gateways, and for the rest at several relays. What each was told is kept.
 import { setTimeout as sleep } from "node:timers/promises"
+import type { HistoryLine } from "../checker/history.ts"
 import { ResumingClient, type Whereabouts } from "../ResumingClient.ts"
 
 export interface CrowdOptions {
@@ -22,6 +23,7 @@ export interface Told {
   readonly finishes: number
   readonly usage: number
   readonly breaks: number
+  readonly history: ReadonlyArray<HistoryLine>
 }
 
 const bodyOf = (index: number, tokens: number) => ({
@@ -45,6 +47,7 @@ const toldTo = (client: ResumingClient): Told => {
     finishes: choices.filter((one) => one.finish_reason).length,
     usage: chunks.find((chunk) => chunk.usage)?.usage.completion_tokens,
     breaks: client.breaks,
+    history: client.history,
   }
 }
 

@@ -136,6 +136,10 @@ export class KafkaCluster {
     return this.#node(id).child?.pid ?? 0
   }
 
+  isUp(id: number): boolean {
+    return isRunning(this.#node(id).child)
+  }
+
   /** kill -9. */
   async kill(id: number): Promise<void> {
     await killChild(this.#node(id).child)

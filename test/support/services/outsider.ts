@@ -56,3 +56,32 @@ export const describeTopics = async (
     await admin.disconnect()
   }
 }
+
+/** The broker that leads a partition now. */
+export const leaderOf = async (
+  bootstrap: string,
+  topic: string,
+  partition: number,
+): Promise<number> => {
+  const admin = outsider(bootstrap).admin()
+  await admin.connect()
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+  await admin.disconnect()
+  const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition)
+  if (found === undefined) throw new Error(`${topic} has no partition ${partition}`)
+  return found.leader
+}
+
+const groupTopic = "__consumer_offsets"
+
+/** The broker that keeps a group: the leader of the partition that Java's hash gives it. */
+export const coordinatorOf = async (bootstrap: string, group: string): Promise<number> => {
+  const admin = outsider(bootstrap).admin()
+  await admin.connect()
+  const { topics } = await admin.fetchTopicMetadata({ topics: [groupTopic] })
+  await admin.disconnect()
+  let hash = 0
+  for (const char of group) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) | 0
+  const width = topics[0]?.partitions.length ?? 1
+  return leaderOf(bootstrap, groupTopic, (hash & 0x7fffffff) % width)
+}
