@@ -85,3 +85,12 @@ export const coordinatorOf = async (bootstrap: string, group: string): Promise<n
   const width = topics[0]?.partitions.length ?? 1
   return leaderOf(bootstrap, groupTopic, (hash & 0x7fffffff) % width)
 }
+
+/** How many records a topic has taken, whether or not they are kept. */
+export const countRecords = async (bootstrap: string, topic: string): Promise<number> => {
+  const admin = outsider(bootstrap).admin()
+  await admin.connect()
+  const offsets = await admin.fetchTopicOffsets(topic)
+  await admin.disconnect()
+  return offsets.reduce((sum, { high }) => sum + Number(high), 0)
+}
