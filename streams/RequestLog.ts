@@ -5,6 +5,7 @@
 import { Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { RequestAccepted, Tier } from "../schemas/types.ts"
+import { type ChatWanted, findChat } from "./findChat.ts"
 import { findRequest, type FoundRequest } from "./findRequest.ts"
 import { type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
 import { partitionsOf } from "./partitionsOf.ts"
@@ -58,6 +59,8 @@ export class RequestLog extends Context.Service<
      * retention.
      */
     readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
+    /** The newest request of a chat; null: none since the time given. */
+    readonly findChat: (wanted: ChatWanted) => Effect.Effect<RequestAccepted | null, LogError>
     /** Joins the worker group of a model version, over its tiers, until the scope closes. */
     readonly consume: (
       options: RequestConsumerOptions,
@@ -96,6 +99,7 @@ export class RequestLog extends Context.Service<
             ),
           ),
         find: (requestId) => findRequest(log, requestId),
+        findChat: (wanted) => findChat(log, wanted),
         consume: ({ model, version, member, slots, onAssigned, onRequests, onError }) =>
           log.consume({
             group: workerGroup(model, version),

@@ -9,10 +9,12 @@ import { ChatBody } from "./parse/chat.ts"
 import { CompletionsBody } from "./parse/completions.ts"
 import { ResponsesBody } from "./parse/responses.ts"
 import { StreamBody } from "./parse/stream.ts"
+import { UiBody } from "./parse/ui.ts"
 import { getResponse, postResponseCancel, postResponses } from "./responses.ts"
 import { deleteRequest, showRequest, streamRequest } from "./requests.ts"
 import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
+import { postUiChat, streamUiChat } from "./ui.ts"
 import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./tokenize.ts"
 
 const json = "application/json"
@@ -82,6 +84,24 @@ export const routes: ReadonlyArray<Route> = [
     summary: "Cancel a response; acknowledged once durable.",
     statuses: [200, 404, 410],
     handle: postResponseCancel,
+  },
+  {
+    ...generating,
+    method: "POST",
+    path: "/v1/ui/chat",
+    summary: "Answer a chat of the Vercel AI SDK's useChat, as UI message chunks.",
+    body: UiBody,
+    types: [sse],
+    handle: postUiChat,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/ui/chat/:id/stream",
+    summary: "The answer that a chat is getting now, from its start; 204: none.",
+    types: [sse],
+    statuses: [200, 204],
+    handle: streamUiChat,
   },
   {
     ...keyed,

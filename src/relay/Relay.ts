@@ -4,12 +4,15 @@
 import { Context, type Effect, Schema } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../streams/fold/requestState.ts"
+import type { ChatWanted } from "../../streams/findChat.ts"
 import type { LogError } from "../../streams/Log.ts"
 
 export class RelayError extends Schema.TaggedError<RelayError>()("RelayError", {
   /** gone: retention has passed it. cursorAhead: the cursor is past the events there are. */
   reason: Schema.Literals(["unknownRequest", "gone", "cursorAhead", "tooManySubscribers"]),
   message: Schema.String,
+  /** What was asked, used and allowed, by name: for the client to see. */
+  numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}
 
 export interface Subscriber {
@@ -76,6 +79,8 @@ export class Relay extends Context.Service<
     readonly lost: Effect.Effect<never, LogError>
     /** The request record, from memory or from the request log. */
     readonly find: (requestId: string) => Effect.Effect<RequestAccepted, RelayError | LogError>
+    /** The newest request of a chat, from the request log; null: none since the time given. */
+    readonly findChat: (wanted: ChatWanted) => Effect.Effect<RequestAccepted | null, LogError>
     readonly view: (requestId: string) => Effect.Effect<RequestView, RelayError | LogError>
     /**
      * Tells the relay of a request accepted here, so that find needs no log read while it is

@@ -29,10 +29,11 @@ const endedGraceMs = 15_000
 
 const relayBounds: RelayBounds = { subscribersMax: 131_072, readBytes: 128 * 1024 }
 
-const tooMany = () =>
+const tooMany = (subscribersMax: number) =>
   new RelayError({
     reason: "tooManySubscribers",
     message: "This server streams to as many subscribers as it may. Try again later.",
+    numbers: { subscribers_max: subscribersMax },
   })
 
 const unknown = (requestId: string) =>
@@ -99,7 +100,8 @@ const makeFind = (requestLog: RequestLog["Service"]) => {
 
 const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes }: RelayBounds) {
   const tokenLog = yield* TokenLog
-  const { find, remember } = makeFind(yield* RequestLog)
+  const requestLog = yield* RequestLog
+  const { find, remember } = makeFind(requestLog)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const partitions = yield* openPartitions(tokenLog, readBytes)
   const followers = new Followers(partitions, subscribersMax)
@@ -128,7 +130,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
     const request = yield* find(requestId)
     const start = yield* historyStart(tokenLog, requestId)
     const now = yield* Clock.currentTimeMillis
-    if (followers.isFull) return yield* tooMany()
+    if (followers.isFull) return yield* tooMany(subscribersMax)
     return yield* Effect.callback<Follower, RelayError | LogError>((resume) => {
       const follower = followers.follow({
         requestId,
@@ -149,13 +151,14 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
 
   return Relay.of({
     find,
+    findChat: requestLog.findChat,
     remember,
     lost: Deferred.await(lost),
     onEnded: (listener) => {
       onEnded = listener
     },
     subscribeNew: (requestId, subscriber) => {
-      if (followers.isFull) return (subscriber.onError(tooMany()), closed)
+      if (followers.isFull) return (subscriber.onError(tooMany(subscribersMax)), closed)
       const partition = tokenLog.partitionOf(requestId)
       const offset = followers.offsetOf(partition)
       const fresh = {

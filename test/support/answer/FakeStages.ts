@@ -65,6 +65,11 @@ export class FakeStages {
             : Effect.sync(() => this.#follow(requestId, cursor, subscriber)),
         lost: Effect.never,
         find: (requestId) => Effect.map(this.#view(requestId), (view) => view.request),
+        findChat: ({ clientId }) =>
+          Effect.sync(() => {
+            const all = [...this.requests.values()]
+            return all.findLast(({ answer }) => answer.clientId === clientId) ?? null
+          }),
         view: (requestId) => this.#view(requestId),
         onEnded: () => {},
         remember: () => {},

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { RequestAccepted } from "../../../schemas/types.ts"
 import type { MakeProjection } from "../../../src/api/answer/dialect/Projection.ts"
 import { responsesProjection } from "../../../src/api/answer/dialect/responses.ts"
+import { uiProjection } from "../../../src/api/answer/dialect/ui.ts"
 import type { RequestEvent } from "../../../streams/fold/requestState.ts"
 import { accepted, type Ending, eventsOf, facts, type Said } from "../../support/answer/events.ts"
 import { makeRandom } from "../../support/tokenizer.ts"
@@ -57,7 +58,10 @@ const project = (
   return [...projection.begin(), ...events.flatMap(projection.push)]
 }
 
-describe.each([["responses", responsesProjection]] as const)("%s", (_, make) => {
+describe.each([
+  ["responses", responsesProjection],
+  ["ui", uiProjection],
+] as const)("%s", (_, make) => {
   it("counts its frames from 1, without gap", () => {
     for (let seed = 1; seed <= 200; seed++) {
       const { request, events } = random(seed)

@@ -8,12 +8,14 @@ import { completionsCollector, completionsProjection } from "./completions.ts"
 import { choiceCount, type MakeCollector, type MakeProjection } from "./Projection.ts"
 import { responsesCollector, responsesProjection } from "./responses.ts"
 import { streamProjection } from "./stream.ts"
+import { uiProjection } from "./ui.ts"
 
 const projections: ReadonlyMap<string, MakeProjection> = new Map([
   ["completions", completionsProjection],
   ["chat", chatProjection],
   ["stream", streamProjection],
   ["responses", responsesProjection],
+  ["ui", uiProjection],
 ])
 
 const shownMax = 40
