@@ -1,0 +1,113 @@
+// A worker of the simulation: the product's Worker with the scripted engine, over a faulty log. A
+// request whose prompt begins with the poison id kills the process a little after the engine has
+// it.
+import { Effect, Exit, Layer, Scope } from "effect"
+import { Config, type ConfigShape } from "../../src/config/Config.ts"
+import { Engine } from "../../src/generate/engine/Engine.ts"
+import {
+  makeScriptedEngine,
+  type ScriptedEngine,
+  type ScriptedOptions,
+} from "../../src/generate/engine/ScriptedEngine.ts"
+import { Worker } from "../../src/generate/Worker.ts"
+import { Metrics } from "../../src/telemetry/Metrics.ts"
+import { Tokenizer } from "../../src/tokenizer/Tokenizer.ts"
+import type { Log } from "../../streams/Log.ts"
+import { letters } from "../support/generate.ts"
+import { typedLogs } from "./logs.ts"
+import type { Machine } from "./Machine.ts"
+
+export const poisonId = 7
+
+/** How long a poisoned process lives on. */
+const poisonMsMax = 12
+
+const layerMetrics = Layer.succeed(Metrics, {
+  requestEnded: () => {},
+  refused: () => {},
+  firstToken: () => {},
+  interToken: () => {},
+  step: () => {},
+  queueDepth: () => {},
+  tokensPerSecond: () => {},
+  gauge: () => {},
+  count: () => {},
+  snapshot: () => Promise.resolve([]),
+  include: () => {},
+  exposition: () => Promise.resolve(""),
+})
+
+const layerLetters = Layer.succeed(Tokenizer, {
+  model: letters,
+  encode: (text: string) => Effect.succeed([...Buffer.from(text)]),
+  decode: (ids: ReadonlyArray<number>) => Buffer.from(ids).toString(),
+  renderChat: () => Effect.succeed(""),
+  hasChatTemplate: false,
+  generationDefaults: {
+    temperature: null,
+    topP: null,
+    topK: null,
+    minP: null,
+    repetitionPenalty: null,
+    maxTokens: null,
+  },
+})
+
+export interface WorkerParts {
+  readonly machine: Machine
+  readonly log: Log["Service"]
+  readonly config: ConfigShape
+  readonly engine: Omit<ScriptedOptions, "now">
+  readonly poisonAfterMs: () => number
+  readonly onPoisoned: () => void
+}
+
+export class SimulatedWorker {
+  readonly machine: Machine
+  readonly scripted: ScriptedEngine
+  readonly #scope = Scope.makeUnsafe()
+  isReady = false
+
+  constructor(parts: WorkerParts) {
+    const { machine, log, config } = parts
+    this.machine = machine
+    this.scripted = makeScriptedEngine({ ...parts.engine, now: machine.now })
+    const { engine } = this.scripted
+    const poisonable = Engine.of({
+      ...engine,
+      submit: (sequence) => {
+        if (sequence.promptIds[0] === poisonId) {
+          machine.after(parts.poisonAfterMs() * poisonMsMax, () => {
+            parts.onPoisoned()
+            machine.kill()
+          })
+        }
+        return engine.submit(sequence)
+      },
+    })
+    const layer = Layer.fresh(Worker.layer).pipe(
+      Layer.provide(Layer.succeed(Engine, poisonable)),
+      Layer.provide(Layer.succeed(Config, config)),
+      Layer.provide(Layer.mergeAll(typedLogs(log), layerMetrics, layerLetters)),
+    )
+    machine.fork(
+      Effect.gen({ self: this }, function* () {
+        const context = yield* Layer.buildWithScope(layer, this.#scope)
+        this.isReady = true
+        const { lost } = yield* Effect.provide(Worker, context)
+        // As the command does it: what was in flight is continued from the log by another.
+        yield* Effect.catch(lost, () => Effect.sync(() => machine.kill()))
+      }),
+    )
+  }
+
+  /** SIGTERM: it drains, and then it is gone. */
+  leave(): void {
+    this.machine.fork(
+      Effect.andThen(
+        Scope.close(this.#scope, Exit.void),
+        Effect.sync(() => this.machine.kill()),
+      ),
+    )
+  }
+}
