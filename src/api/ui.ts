@@ -1,5 +1,5 @@
-// The routes of the Vercel AI SDK's useChat, at the paths of its default transport with `api` set to
-// /v1/ui/chat.
+// The routes of the Vercel AI SDK's useChat, at the paths of its default transport with `api` set
+// to /v1/ui/chat.
 import { answer } from "./answer/answer.ts"
 import { chatEvents } from "./answer/chats.ts"
 import type { Call } from "./Call.ts"

@@ -1,5 +1,5 @@
-// The Vercel AI SDK's own transport of useChat (npm ai, DefaultChatTransport), unmodified: it sends,
-// reads, is torn away and reconnects, and its reader makes the message of what it read.
+// The Vercel AI SDK's own transport of useChat (npm ai, DefaultChatTransport), unmodified: it
+// sends, reads, is torn away and reconnects, and its reader makes the message of what it read.
 import { pathToFileURL } from "node:url"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
