@@ -162,7 +162,7 @@ describe("a gateway that is killed between append and answer", () => {
       for (const { child } of workers) child.kill("SIGCONT")
       const answer = await again
       assert.strictEqual(answer?.status, 200)
-      assert.strictEqual(JSON.parse(answer.text).usage.completion_tokens, 5)
+      assert.strictEqual(JSON.parse(answer?.text ?? "null").usage.completion_tokens, 5)
       assert.strictEqual(await countRecords(cluster.bootstrap, requestTopic), before + 1)
       assert.deepStrictEqual(await judge.faults(), [])
     },
