@@ -4,7 +4,7 @@
 //
 //   log  --- claim 1 (other) --- claim 1 (own) --- claim 2 (other) ---
 //             before own, same attempt: it counted, own did not
-//                                                   after own, next attempt: it took over
+//                                                   next attempt, wherever it stands: it took over
 
 interface Rival {
   readonly attempt: number
@@ -36,8 +36,13 @@ export class Claim {
     return true
   }
 
+  /**
+   * The next attempt is claimed only by who has read that this one counts: whoever's it is, it is
+   * over then. That may stand before the offset that is known here: an append whose outcome was
+   * unknown is sent again, and its first copy counts.
+   */
   #isBeatenBy(rival: Rival, offset: number): boolean {
-    const beating = rival.offset < offset ? this.attempt : this.attempt + 1
-    return rival.attempt === beating
+    if (rival.attempt === this.attempt) return rival.offset < offset
+    return rival.attempt === this.attempt + 1
   }
 }

@@ -17,10 +17,12 @@ describe("a claim", () => {
     expect(claim.landed(5)).toBe(true)
   })
 
-  it("is taken over by the next attempt after it only", () => {
+  it("is taken over by the next attempt only, which may stand before its own second copy", () => {
     const claim = new Claim(2, 10)
-    expect(claim.rival(3, 9)).toBe(true)
     expect(claim.rival(4, 12)).toBe(true)
     expect(claim.rival(3, 11)).toBe(false)
+    const again = new Claim(2, null)
+    expect(again.rival(3, 9)).toBe(true)
+    expect(again.landed(10)).toBe(false)
   })
 })
