@@ -29,7 +29,10 @@ export const takeFrom = Effect.fnUntraced(function* (
   const message =
     `Too many requests: ${requestsPerSecond} a second are allowed, ${burst} at once. ` +
     `Try again in ${durationText(decision.retryAfterMs)}.`
-  return yield* apiError("rateLimited", message, { retryAfterMs: decision.retryAfterMs })
+  return yield* apiError("rateLimited", message, {
+    retryAfterMs: decision.retryAfterMs,
+    numbers: { requests_per_second: requestsPerSecond, burst },
+  })
 })
 
 export interface AdmitOptions {

@@ -97,6 +97,8 @@ export class ApiError extends Schema.TaggedError<ApiError>()("ApiError", {
   param: Schema.NullOr(Schema.String),
   /** 0: no Retry-After. */
   retryAfterMs: Schema.Number,
+  /** What was asked, used and allowed, by name: for the client to see. */
+  numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}
 
 /** Every failure the edge answers for. */
@@ -105,6 +107,7 @@ export type Failure = ApiError | EnqueueError | LogError | RelayError | Tokenize
 interface Details {
   readonly param?: string
   readonly retryAfterMs?: number
+  readonly numbers?: Readonly<Record<string, number>>
 }
 
 export const apiError = (reason: Reason, message: string, details: Details = {}): ApiError =>
@@ -113,6 +116,7 @@ export const apiError = (reason: Reason, message: string, details: Details = {})
     message,
     param: details.param ?? null,
     retryAfterMs: details.retryAfterMs ?? 0,
+    ...(details.numbers === undefined ? {} : { numbers: details.numbers }),
   })
 
 export interface ErrorBody {
@@ -126,6 +130,8 @@ export interface ErrorBody {
      * numbered from its beginning, so without it there is none: null.
      */
     readonly earliest_cursor?: null
+    /** Of a refusal: what was asked, used and allowed. */
+    readonly numbers?: Readonly<Record<string, number>>
   }
 }
 
@@ -186,6 +192,9 @@ export const toErrorBody = (failure: Failure): ErrorBody => {
       param: paramOf(failure),
       code: row.code,
       ...(row.status === 410 ? { earliest_cursor: null } : {}),
+      ...("numbers" in failure && failure.numbers !== undefined
+        ? { numbers: failure.numbers }
+        : {}),
     },
   }
 }

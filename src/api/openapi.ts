@@ -16,6 +16,8 @@ const errorSchema = {
         type: { type: "string" },
         param: { type: ["string", "null"] },
         code: { type: "string" },
+        earliest_cursor: { type: "null" },
+        numbers: { type: "object", additionalProperties: { type: "number" } },
       },
     },
   },

@@ -31,7 +31,12 @@ const addressOf = (text: string) => {
 export const kafkaStore = ({ kafka, log }: ConfigShape) =>
   Effect.promise(() => import("../../streams/kafka/KafkaLog.ts")).pipe(
     Effect.map(({ kafkaLog }) =>
-      kafkaLog({ brokers: kafka.map(addressOf), clientId: "sluice", replicas: log.replicas }),
+      kafkaLog({
+        brokers: kafka.map(addressOf),
+        clientId: "sluice",
+        replicas: log.replicas,
+        deliverWithinMs: log.patienceMs,
+      }),
     ),
     Layer.unwrap,
   )

@@ -77,6 +77,10 @@ export interface LogConfig {
   readonly retentionBytes: number
   /** The embedded log's map: the most it can ever hold. */
   readonly mapBytes: number
+  /** Between tries of an append that failed and may yet succeed. */
+  readonly retryMs: number
+  /** An append that fails for so long is given up, and its process with it. */
+  readonly patienceMs: number
   /** Copies of each partition on Kafka; 0: three, or as many as there are brokers. */
   readonly replicas: number
 }
@@ -92,6 +96,8 @@ export interface WorkerConfig {
   readonly prefixCache: boolean
   readonly flushMs: number
   readonly claimsMax: number
+  /** How long another worker keeps a request that it won and whose partition is ours. */
+  readonly yieldMs: number
   readonly drainMs: number
 }
 

@@ -217,6 +217,17 @@ const log = (get: Get): LogConfig => ({
       "The whole log at most; disk is used as records come, not ahead.",
     ),
   ),
+  retryMs: get(
+    duration("log.retryMs", [1, 10_000], 100, "Between tries of an append of tokens that failed."),
+  ),
+  patienceMs: get(
+    duration(
+      "log.patienceMs",
+      [0, hour],
+      30_000,
+      "An append that fails for so long ends its worker; another goes on from the log.",
+    ),
+  ),
   replicas: get(
     integer("log.replicas", [0, 15], 0, "Copies of each partition on Kafka; 0: three, if it can."),
   ),
@@ -246,6 +257,14 @@ const worker = (get: Get): WorkerConfig => ({
   ),
   claimsMax: get(
     integer("worker.claimsMax", [1, 100], 5, "Claims without progress, then a dead letter."),
+  ),
+  yieldMs: get(
+    duration(
+      "worker.yieldMs",
+      [10, hour],
+      2000,
+      "How long a request that another worker won is left to it, if its partition is this one's.",
+    ),
   ),
   drainMs: get(
     duration("worker.drainMs", [0, hour], 1000, "What running requests get to end at shutdown."),

@@ -27,6 +27,8 @@ export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueErr
    * How long until it may be tried again, from the measured drain rate; 0 where that cannot help.
    */
   retryAfterMs: Schema.Number,
+  /** What was asked, used and allowed, by name: for the client to see. */
+  numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}
 
 /** A request before admission: what the API parsed, tokenised and authenticated. */

@@ -1,7 +1,8 @@
-// Gives its end to every request that nobody is left to end: whose worker died for good, whose model
-// nobody runs, whose partition nobody owns. Each gateway looks by itself through what the worker
-// groups have not committed, and appends Expired where a deadline is well past. Somebody else may do
-// the same, or the true end may come first: the fold takes the first and drops the rest.
+// Gives its end to every request that nobody is left to end: whose worker died for good, whose
+// model nobody runs, whose partition nobody owns. Each gateway looks by itself through what the
+// worker groups have not committed, and appends Expired where a deadline is well past. Somebody
+// else may do the same, or the true end may come first: the fold takes the first and drops the
+// rest.
 import { hostname } from "node:os"
 import { Clock, Context, Effect, Layer } from "effect"
 import type { LogError, TopicPartition } from "../../streams/Log.ts"
@@ -10,20 +11,25 @@ import { RequestLog } from "../../streams/RequestLog.ts"
 import { isRequestId } from "../../streams/requestId.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 
-export interface ReaperTimes {
+export interface ReaperBounds {
   readonly everyMs: number
   /** Past the deadline: a worker that is alive was faster. */
   readonly graceMs: number
   /** A younger record is left to its worker: most are done before anybody looks. */
   readonly youngMs: number
+  /** Of one partition: what is behind so many undecided requests is looked at when some ended. */
+  readonly openMax: number
 }
 
-const reaperTimes: ReaperTimes = { everyMs: 5_000, graceMs: 5_000, youngMs: 10_000 }
+const reaperBounds: ReaperBounds = {
+  everyMs: 5_000,
+  graceMs: 5_000,
+  youngMs: 10_000,
+  openMax: 10_000,
+}
 
 /** Of one partition in one round. */
 const readBytesMax = 256 * 1024
-/** Of one partition: what is behind so many undecided requests is looked at when some have ended. */
-const openMax = 10_000
 /** Ends that were seen before their requests were looked at: about 100 bytes each. */
 const endedMax = 65_536
 
@@ -38,7 +44,7 @@ interface Watched {
   readonly open: Map<string, Open>
 }
 
-const makeReaper = Effect.fnUntraced(function* (times: ReaperTimes) {
+const makeReaper = Effect.fnUntraced(function* (bounds: ReaperBounds) {
   const requests = yield* RequestLog
   const tokens = yield* TokenLog
   const writer = `reaper-${hostname()}-${process.pid}`
@@ -53,9 +59,10 @@ const makeReaper = Effect.fnUntraced(function* (times: ReaperTimes) {
 
   /** Reads on, up to what is too young to be an orphan. */
   const readOn = Effect.fnUntraced(function* (at: TopicPartition, own: Watched, nowMs: number) {
-    if (own.open.size >= openMax) return
+    if (own.open.size >= bounds.openMax) return
     for (const record of yield* requests.readFrom(at, own.next, readBytesMax)) {
-      if (record.timestamp > nowMs - times.youngMs) return
+      const isYoung = record.timestamp > nowMs - bounds.youngMs
+      if (isYoung || own.open.size >= bounds.openMax) return
       own.next = record.offset + 1
       const request = record.value
       // Where ids go wrong, a worker buries the record; its entries have no place in the token log.
@@ -75,7 +82,7 @@ const makeReaper = Effect.fnUntraced(function* (times: ReaperTimes) {
     }
     yield* readOn(at, own, nowMs)
     for (const [requestId, { deadline }] of own.open) {
-      if (deadline + times.graceMs > nowMs) continue
+      if (deadline + bounds.graceMs > nowMs) continue
       const partition = tokens.partitionOf(requestId)
       yield* tokens.append(partition, writer, [{ kind: "Expired", requestId, deadline }])
       own.open.delete(requestId)
@@ -88,7 +95,7 @@ const makeReaper = Effect.fnUntraced(function* (times: ReaperTimes) {
   // A log that is away is looked at again in the next round.
   yield* round.pipe(
     Effect.catch((error) => Effect.logWarning(`orphans were not looked for: ${error.message}`)),
-    Effect.andThen(Effect.sleep(times.everyMs)),
+    Effect.andThen(Effect.sleep(bounds.everyMs)),
     Effect.forever,
     Effect.forkScoped,
   )
@@ -109,9 +116,9 @@ export class Reaper extends Context.Service<
 >()("sluice/enqueue/Reaper") {
   static readonly layer = Layer.effect(
     Reaper,
-    Effect.suspend(() => makeReaper(reaperTimes)),
+    Effect.suspend(() => makeReaper(reaperBounds)),
   )
 
   /** In a hurry; for tests. */
-  static readonly layerWithin = (times: ReaperTimes) => Layer.effect(Reaper, makeReaper(times))
+  static readonly layerWithin = (bounds: ReaperBounds) => Layer.effect(Reaper, makeReaper(bounds))
 }

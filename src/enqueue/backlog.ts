@@ -32,6 +32,7 @@ export interface Holding {
 export interface Refusal {
   readonly message: string
   readonly retryAfterMs: number
+  readonly numbers: Readonly<Record<string, number>>
 }
 
 /** Whose tokens a worker does before or beside those of a tier. */
@@ -101,13 +102,28 @@ export class Backlog {
     const total = sum(Object.values(this.#tokens)) + asked.tokens
     if (this.#held.size >= this.#bounds.requestsMax || total > this.#bounds.tokensMax) {
       const excess = Math.max(asked.tokens, total - this.#bounds.tokensMax)
-      return refusal("The server has accepted as much as it may hold", (excess / rate) * 1000)
+      const why = "The server has accepted as much as it may hold"
+      return refusal(why, (excess / rate) * 1000, {
+        requests_outstanding: this.#held.size,
+        requests_max: this.#bounds.requestsMax,
+        tokens_outstanding: total - asked.tokens,
+        tokens_asked: asked.tokens,
+        tokens_max: this.#bounds.tokensMax,
+        tokens_per_second: Math.round(rate),
+      })
     }
     if (!saturated || rate === 0) return null
-    const doneMs = ((this.#aheadOf(asked.tier, workers) + asked.tokens) / rate) * 1000
+    const tokensAhead = this.#aheadOf(asked.tier, workers)
+    const doneMs = ((tokensAhead + asked.tokens) / rate) * 1000
     const leftMs = asked.deadline - nowMs
     if (doneMs <= leftMs) return null
-    return refusal("The backlog is too long to meet the request's deadline", doneMs - leftMs)
+    const why = "The backlog is too long to meet the request's deadline"
+    return refusal(why, doneMs - leftMs, {
+      tokens_ahead: Math.round(tokensAhead),
+      tokens_asked: asked.tokens,
+      tokens_per_second: Math.round(rate),
+      deadline_ms: leftMs,
+    })
   }
 
   /** Workers may hold more than this gateway knows of: other gateways' requests. */
@@ -147,8 +163,9 @@ export class Backlog {
   }
 }
 
-const refusal = (why: string, waitMs: number): Refusal => {
+const refusal = (why: string, waitMs: number, numbers: Refusal["numbers"]): Refusal => {
   const known = Number.isFinite(waitMs) ? waitMs : retryMsMin
   const retryAfterMs = Math.min(retryMsMax, Math.max(retryMsMin, Math.ceil(known)))
-  return { message: `${why}; try again in ${Math.ceil(retryAfterMs / 1000)} s.`, retryAfterMs }
+  const message = `${why}; try again in ${Math.ceil(retryAfterMs / 1000)} s.`
+  return { message, retryAfterMs, numbers }
 }

@@ -16,6 +16,7 @@ export interface Idempotency {
 }
 
 export interface Keys {
+  readonly keysMax: number
   /** As far as this gateway has read. */
   readonly holder: (keyDigest: string, nowMs: number) => KeyHolder | null
   /** Who holds the key once the claim is in the log: by its order, so for good. */
@@ -65,6 +66,7 @@ export const makeKeys = Effect.gen(function* () {
   })
 
   const keys: Keys = {
+    keysMax: limits.keysMax,
     claim,
     holder: (keyDigest, nowMs) => holders.holder(keyDigest, nowMs),
     fullForMs: (nowMs) => {

@@ -23,8 +23,12 @@ import { Workers } from "./Workers.ts"
  */
 const workersMissedMsMax = 30_000
 
-const refuse = (reason: EnqueueError["reason"], message: string, retryAfterMs = 0) =>
-  new EnqueueError({ reason, message, retryAfterMs })
+const refuse = (
+  reason: EnqueueError["reason"],
+  message: string,
+  retryAfterMs = 0,
+  numbers: Readonly<Record<string, number>> = {},
+) => new EnqueueError({ reason, message, retryAfterMs, numbers })
 
 /** Prompts, and all the output that they may have. */
 const tokensOf = ({ prompts, n, sampling }: RequestDraft) =>
@@ -42,6 +46,8 @@ const misfit = (draft: RequestDraft, served: ServedModel): EnqueueError | null =
     "tooLong",
     `This model's maximum context length is ${served.contextTokensMax} tokens, but ${asked} were ` +
       `asked for (${longest} in the prompt, ${draft.sampling.maxTokens} for the output).`,
+    0,
+    { tokens_asked: asked, tokens_max: served.contextTokensMax },
   )
 }
 
@@ -83,10 +89,13 @@ const makeEnqueue = Effect.gen(function* () {
     const live = workers.live(now)
     if (live.length === 0 && now - workers.lastHeardAt() > workersMissedMsMax) {
       const message = `No worker of ${served.name} has been running lately.`
-      return refuse("noWorkers", message, workersMissedMsMax)
+      const silent_ms = now - workers.lastHeardAt()
+      return refuse("noWorkers", message, workersMissedMsMax, { silent_ms })
     }
     const refusal = backlog.refusal(holding, live, now)
-    if (refusal !== null) return refuse("busy", refusal.message, refusal.retryAfterMs)
+    if (refusal !== null) {
+      return refuse("busy", refusal.message, refusal.retryAfterMs, refusal.numbers)
+    }
     backlog.hold(holding)
     return null
   }

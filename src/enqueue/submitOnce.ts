@@ -54,8 +54,13 @@ const keyReused = () =>
 const keyGone = () =>
   refuse("keyGone", "The request of this Idempotency-Key is older than what the log still holds.")
 
-const keysFull = (retryAfterMs: number) =>
-  refuse("keysFull", "The server remembers as many Idempotency-Keys as it may.", retryAfterMs)
+const keysFull = (retryAfterMs: number, keysMax: number) =>
+  new EnqueueError({
+    reason: "keysFull",
+    message: "The server remembers as many Idempotency-Keys as it may.",
+    retryAfterMs,
+    numbers: { keys_max: keysMax },
+  })
 
 const keyLost = () => refuse("busy", "The Idempotency-Key keeps changing hands; try again.", 1_000)
 
@@ -70,7 +75,7 @@ export const submitOnce = Effect.fn("Enqueue.submitOnce")(function* (
   /** The request, where the claim counted; else who holds the key. */
   const claimAnew = Effect.fnUntraced(function* (replaces: string | null) {
     const fullForMs = keys.fullForMs(yield* Clock.currentTimeMillis)
-    if (fullForMs > 0) return yield* keysFull(fullForMs)
+    if (fullForMs > 0) return yield* keysFull(fullForMs, keys.keysMax)
     const ready = yield* prepare(draft, requestId)
     const holder = yield* keys
       .claim({ keyDigest, bodyDigest, requestId, replaces })

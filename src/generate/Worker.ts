@@ -101,7 +101,7 @@ type Parts = Effect.Success<typeof makeParts>
 
 const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
   const { id, config, engine, tokens, metrics, tokenizer, queues, now, onLogLost } = parts
-  const { servedModelName: model, modelVersion: version, worker } = config
+  const { servedModelName: model, modelVersion: version, worker, log } = config
   return new Core({
     workerId: id,
     engine,
@@ -113,6 +113,9 @@ const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
     claimsMax: worker.claimsMax,
     adoptTokensMax: stepsAhead * worker.batchTokensMax,
     flushMs: worker.flushMs,
+    retryMs: log.retryMs,
+    patienceMs: log.patienceMs,
+    yieldMs: worker.yieldMs,
     now,
     after: (ms, run) => void setTimeout(run, ms),
     append: (partition, entries, done) => tokens.appendThen(partition, id, entries, done),

@@ -21,9 +21,6 @@ import type { LifecycleEvents } from "./lifecycleParts.ts"
 import { Slots } from "./slots.ts"
 import { TokenTail } from "./tail.ts"
 
-/** How long another worker keeps a request that it won but whose partition is ours. */
-const yieldMs = 2_000
-
 export interface CoreOptions {
   readonly workerId: string
   readonly engine: Engine["Service"]
@@ -36,6 +33,10 @@ export interface CoreOptions {
   readonly claimsMax: number
   readonly adoptTokensMax: number
   readonly flushMs: number
+  readonly retryMs: number
+  readonly patienceMs: number
+  /** How long another worker keeps a request that it won but whose partition is ours. */
+  readonly yieldMs: number
   readonly now: () => number
   readonly after: (ms: number, run: () => void) => void
   readonly append: FrameWriterOptions["append"]
@@ -175,7 +176,7 @@ export class Core {
 
   #yielded(item: InFlight): void {
     if (!this.assignment.isOurs(item)) return this.lifecycle.drop(item)
-    this.#options.after(yieldMs, () => {
+    this.#options.after(this.#options.yieldMs, () => {
       this.lifecycle.retry(item)
       this.turn()
     })

@@ -19,9 +19,6 @@ const frameWeightMax = 16_384
 const entryWaitMs = 0.05
 /** Streams never stutter by more than this for the sake of company. */
 const stretchedMsMax = 50
-const retryMs = 100
-/** An append that fails for so long ends the worker; what it had not logged is generated again. */
-const patienceMs = 30_000
 
 /** Tokens that nobody sees before the answer's end wait for so much company. */
 const wholeMs = 150
@@ -32,6 +29,10 @@ export type Landed = (offset: number) => void
 export interface FrameWriterOptions {
   readonly partitions: number
   readonly flushMs: number
+  /** Between tries of an append that failed and may yet succeed. */
+  readonly retryMs: number
+  /** An append that fails for so long ends the worker; what was not logged is generated again. */
+  readonly patienceMs: number
   readonly now: () => number
   readonly after: (ms: number, run: () => void) => void
   readonly append: (partition: number, entries: ReadonlyArray<TokenEntry>, done: OnAppended) => void
@@ -271,10 +272,10 @@ export class FrameWriter {
     const buffer = this.#buffers[partition]!
     const now = this.#options.now()
     buffer.failingSince ??= now
-    if (!mayPass(error) || now - buffer.failingSince > patienceMs) {
+    if (!mayPass(error) || now - buffer.failingSince > this.#options.patienceMs) {
       this.#lost = true
       return this.#options.onLost(error)
     }
-    this.#options.after(retryMs, () => this.#send(partition, frame))
+    this.#options.after(this.#options.retryMs, () => this.#send(partition, frame))
   }
 }

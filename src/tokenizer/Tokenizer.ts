@@ -18,6 +18,8 @@ export class TokenizerError extends Schema.TaggedError<TokenizerError>()("Tokeni
     "busy",
   ]),
   message: Schema.String,
+  /** What was asked, used and allowed, by name: for the client to see. */
+  numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}
 
 export interface ChatMessage {

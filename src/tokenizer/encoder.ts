@@ -55,7 +55,8 @@ interface Waiting {
   readonly done: (result: Effect.Effect<ReadonlyArray<number>, TokenizerError>) => void
 }
 
-const busy = (message: string) => new TokenizerError({ reason: "busy", message })
+const busy = (message: string, numbers: Readonly<Record<string, number>> = {}) =>
+  new TokenizerError({ reason: "busy", message, numbers })
 
 const tooLong = (units: number, unitsMax: number) =>
   new TokenizerError({
@@ -89,8 +90,17 @@ class EncodingThread {
     const isFull =
       this.#waiting.length >= this.#limits.waitingTextsMax ||
       (this.#waiting.length > 0 && this.#waitingUnits + units > this.#limits.waitingUnitsMax)
-    if (isFull)
-      return done(Effect.fail(busy("too many long texts wait to be tokenized; try again")))
+    if (isFull) {
+      const { waitingTextsMax, waitingUnitsMax } = this.#limits
+      const numbers = {
+        texts_waiting: this.#waiting.length,
+        texts_max: waitingTextsMax,
+        characters_waiting: this.#waitingUnits,
+        characters_max: waitingUnitsMax,
+      }
+      const message = "too many long texts wait to be tokenized; try again"
+      return done(Effect.fail(busy(message, numbers)))
+    }
     this.#waiting.push({ units, done })
     this.#waitingUnits += units
     this.#worker ??= this.#start()

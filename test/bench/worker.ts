@@ -66,6 +66,9 @@ const makeWorld = (scripted: ScriptedEngine, encoded: boolean): World => {
     claimsMax: 3,
     adoptTokensMax: 2048,
     flushMs: 10,
+    retryMs: 100,
+    patienceMs: 30_000,
+    yieldMs: 2_000,
     now: () => performance.timeOrigin + performance.now(),
     after: () => {},
     append: (partition, entries, done) =>

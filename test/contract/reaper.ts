@@ -11,9 +11,9 @@ import { requestTopic } from "../../streams/topics.ts"
 import { acceptedRequest } from "../support/enqueue.ts"
 import { makeGateways } from "../support/gatewayWorld.ts"
 
-const times = { everyMs: 50, graceMs: 100, youngMs: 0 }
+const bounds = { everyMs: 50, graceMs: 100, youngMs: 0 }
 
-const makeWorld = Effect.fnUntraced(function* (layer: Layer.Layer<Log, LogError>) {
+const makeWorld = Effect.fnUntraced(function* (layer: Layer.Layer<Log, LogError>, openMax = 10) {
   const model = `orphans-${randomBytes(4).toString("hex")}`
   const world = yield* makeGateways(layer, { model })
   const send = Effect.fnUntraced(function* (deadline: number) {
@@ -29,7 +29,9 @@ const makeWorld = Effect.fnUntraced(function* (layer: Layer.Layer<Log, LogError>
     for (const { value } of frames) entries.push(...(value?.entries ?? []))
     return entries.filter((entry) => entry.requestId === requestId)
   })
-  const layerReaper = Layer.fresh(Reaper.layerWithin(times)).pipe(Layer.provide(world.layerLogs))
+  const layerReaper = Layer.fresh(Reaper.layerWithin({ ...bounds, openMax })).pipe(
+    Layer.provide(world.layerLogs),
+  )
   const reaper = Effect.flatMap(Layer.build(layerReaper), (built) => Effect.provide(Reaper, built))
   return { ...world, model, send, entriesOf, reaper }
 })
@@ -58,7 +60,7 @@ export const reaperCases = (layer: Layer.Layer<Log, LogError>) => {
           ["Expired"],
         )
       }
-      assert.isAtLeast(Date.now(), deadline + times.graceMs)
+      assert.isAtLeast(Date.now(), deadline + bounds.graceMs)
       // It is told once, however often it is looked at.
       yield* Effect.sleep(300)
       assert.strictEqual((yield* world.entriesOf(orphans[1] ?? "")).length, 1)
@@ -94,6 +96,24 @@ export const reaperCases = (layer: Layer.Layer<Log, LogError>) => {
       yield* Effect.sleep(600)
       assert.strictEqual((yield* world.entriesOf(done)).length, 0)
       assert.strictEqual((yield* world.entriesOf(seen)).length, 0)
+    }),
+  )
+
+  live(
+    "watches so many at once, and those behind when there is room",
+    Effect.gen(function* () {
+      const world = yield* makeWorld(layer, 2)
+      const patient = yield* world.send(Date.now() + 600_000)
+      yield* world.send(Date.now() + 600_000)
+      const behind = yield* world.send(Date.now() - 60_000)
+      const { ended } = yield* world.reaper
+      yield* Effect.sleep(1_500)
+      assert.strictEqual((yield* world.entriesOf(behind)).length, 0)
+      ended(patient)
+      for (let i = 0; i < 500 && (yield* world.entriesOf(behind)).length === 0; i++) {
+        yield* Effect.sleep(20)
+      }
+      assert.strictEqual((yield* world.entriesOf(behind))[0]?.kind, "Expired")
     }),
   )
 }

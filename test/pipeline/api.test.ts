@@ -169,6 +169,8 @@ describe("a server with keys", () => {
     )
     const { headers } = statuses[2]!
     assert.strictEqual(headers.get("retry-after"), "1")
+    const { error } = (await statuses[2]!.json()) as { error: { numbers: object } }
+    assert.deepStrictEqual(error.numbers, { requests_per_second: 1, burst: 2 })
     assert.strictEqual(headers.get("x-ratelimit-limit-requests"), "2")
     assert.strictEqual(headers.get("x-ratelimit-remaining-requests"), "0")
     assert.match(headers.get("x-ratelimit-reset-requests") ?? "", /^[12](\.\d+)?s$/)

@@ -130,6 +130,9 @@ describe("submit", () => {
       const waitMs = busy._tag === "EnqueueError" ? busy.retryAfterMs : 0
       expect(waitMs).toBeGreaterThan(4_000)
       expect(waitMs).toBeLessThanOrEqual(5_000)
+      expect(busy).toMatchObject({
+        numbers: { tokens_ahead: 2_000, tokens_asked: 1_000, tokens_per_second: 100 },
+      })
       enqueue.ended(first.requestId)
       yield* enqueue.submit(yield* draft(long))
     }),

@@ -58,7 +58,8 @@ export class SocketSession {
       const { requestsMax } = this.#options
       if (this.#running.size >= requestsMax) {
         const message = `At most ${requestsMax} requests run on one socket.`
-        return Effect.fail(apiError("tooManyRequests", message))
+        const numbers = { requests: this.#running.size, requests_max: requestsMax }
+        return Effect.fail(apiError("tooManyRequests", message, { numbers }))
       }
       const place: Place = { clientId, requestId, hooks: null }
       this.#running.set(clientId, place)

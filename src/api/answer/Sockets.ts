@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { Context, Effect, FiberSet, Layer } from "effect"
-import { type WebSocket, WebSocketServer } from "ws"
+import { type RawData, type WebSocket, WebSocketServer } from "ws"
 import { Config } from "../../config/Config.ts"
 import type { Enqueue } from "../../enqueue/Enqueue.ts"
 import type { Relay } from "../../relay/Relay.ts"
@@ -86,15 +86,22 @@ const receive = (ws: WebSocket, session: SocketSession, handle: (inbox: Inbox) =
   const inbox: Inbox = { messages: [], handling: false }
   // Broken frames and invalid UTF-8 close the socket by themselves; the listener keeps the process.
   ws.on("error", () => {})
-  ws.on("message", (data, isBinary) => {
+  const refuse = () => {
+    inbox.messages.length = 0
+    ws.off("message", take).close(tooManyMessages, "Too many messages.")
+    // What still comes is read and dropped, or the client would never hear of the end.
+    ws.resume()
+  }
+  const take = (data: RawData, isBinary: boolean) => {
     session.alive()
     inbox.messages.push(isBinary || !Buffer.isBuffer(data) ? null : data)
-    if (inbox.messages.length > inboxMax) return ws.close(tooManyMessages, "Too many messages.")
+    if (inbox.messages.length > inboxMax) return refuse()
     if (inbox.handling) return
     inbox.handling = true
     ws.pause()
     handle(inbox)
-  })
+  }
+  ws.on("message", take)
 }
 
 const handleAll = Effect.fnUntraced(function* (

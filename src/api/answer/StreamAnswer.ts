@@ -86,7 +86,10 @@ export class StreamAnswer implements Subscriber, Beating {
       if (frame.cursor > start.cursor) outlet.put(frame)
     }
     outlet.commit()
+    // Told to wait by what was held, the relay gives nothing until it is told to go on.
+    const isWaiting = this.#paused
     for (const events of held) this.#deliver(start, outlet, events)
+    this.#paused ||= isWaiting
     if (this.#early !== null) this.#break(this.#early)
     else if (!outlet.full) this.#resume()
   }

@@ -18,6 +18,8 @@ const make = (flushMs = 10) => {
   const writer = new FrameWriter({
     partitions: 2,
     flushMs,
+    retryMs: 100,
+    patienceMs: 30_000,
     now: () => state.now,
     after: (ms, run) => timers.push({ at: state.now + ms, run }),
     append: (partition, entries, done) =>
