@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint32_t kWarps = 8;
 constexpr uint32_t kThreads = kWarps * 32;
+constexpr uint32_t kWarpRows = 16;
 constexpr uint32_t kBuffersMax = 8;  // in pairs, keys and values of one tile
 constexpr uint32_t kBuffersLeast = 4;
 
@@ -23,7 +24,7 @@ constexpr uint32_t kBuffersLeast = 4;
 template <uint32_t kDim>
 constexpr uint32_t kColumnSplits = kDim > 128 ? 2 : 1;
 template <uint32_t kDim>
-constexpr uint32_t kTileRows = kWarps / kColumnSplits<kDim> * 16;
+constexpr uint32_t kTileRows = kWarps / kColumnSplits<kDim> * kWarpRows;
 
 struct PrefillParameters {
   PagedAttentionArgs args;
@@ -306,7 +307,7 @@ __device__ void load_queries(const PrefillParameters& p, const QueryTile& tile, 
                              head * kDim + chunk * kKvChunk;
       value = *reinterpret_cast<const uint4*>(from);
     }
-    const uint32_t stored = kv_stored_chunk(row, chunk, kDim);
+    const uint32_t stored = kv_stored_chunk(row % kWarpRows, chunk, kDim);
     *reinterpret_cast<uint4*>(to + row * (kDim * 2) + stored * 16) = value;
   }
 }
@@ -331,7 +332,7 @@ __global__ void __launch_bounds__(kThreads, 1) prefill_kernel(const PrefillParam
     for (uint32_t i = 0; i < p.buffers / 2; ++i) copier.copy_next();
   }
   constexpr uint32_t kSplits = kColumnSplits<kDim>;
-  const uint32_t first_row = warp / kSplits * 16;
+  const uint32_t first_row = warp / kSplits * kWarpRows;
   Computer<kDim> computer{p,
                           ring,
                           tile,

@@ -3,6 +3,7 @@
 // these lines too.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
