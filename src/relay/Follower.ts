@@ -28,7 +28,7 @@ export interface FollowerOptions {
    * Retention may have removed the request's first entries: the first one seen must be a beginning.
    */
   readonly mustBegin: boolean
-  /** It ended, by its deadline if not before: where the log has nothing of it, that was removed. */
+  /** It ended, by its deadline if not before: where the log lacks its end, that was removed. */
   readonly hasEnded: boolean
   /**
    * Called once, when the history was given, the subscriber is full, or it failed before either:
@@ -114,7 +114,8 @@ export class Follower {
 
   /** It was fed to the log's end and follows live from here. */
   join(): void {
-    const isRemoved = this.#mustBegin && (this.#cursor > 0 || this.#hasEnded)
+    const saysNothing = this.#mustBegin && this.#cursor > 0
+    const isRemoved = saysNothing || (this.#mayLackBeginning && this.#hasEnded)
     if (isRemoved) this.fail(goneError(this.requestId))
     else if (this.#isAhead) this.fail(this.#aheadError)
     else this.#settle(null)
