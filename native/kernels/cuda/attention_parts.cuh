@@ -38,12 +38,6 @@ inline uint32_t group_of(const PagedAttentionShape& shape) {
   return shape.heads / shape.kv_heads;
 }
 
-inline bool is_fast(const PagedAttentionShape& shape) {
-  const uint32_t dim = shape.head_dim;
-  const bool has_kernel = dim == 64 || dim == 80 || dim == 96 || dim == 128 || dim == 256;
-  return has_kernel && group_of(shape) <= kFastGroupMax;
-}
-
 inline constexpr uint32_t kPlainHeadDimMax = 256;
 
 // Decode rows of one step.
@@ -61,6 +55,16 @@ struct AttentionDevice {
   uint32_t shared_per_block = 0;
 };
 const AttentionDevice& attention_device();
+
+// Shared memory that heads of 256 need for prefill: rows, and two tiles of keys and of values.
+inline constexpr uint32_t kWideSharedBytes = 161 * 1024;
+
+inline bool is_fast(const PagedAttentionShape& shape) {
+  const uint32_t dim = shape.head_dim;
+  if (group_of(shape) > kFastGroupMax) return false;
+  if (dim == 256) return attention_device().shared_per_block >= kWideSharedBytes;
+  return dim == 64 || dim == 80 || dim == 96 || dim == 128;
+}
 
 // Blocks of the decode kernel on one processor, and of its grid, which does not depend on the
 // batch.

@@ -40,9 +40,10 @@ class Team {
   __device__ __forceinline__ explicit Team(TeamShared* shared) : shared_(shared) {}
 
   __device__ __forceinline__ uint32_t rank() const {
-    if (kBlocks == 1) return 0;
-    uint32_t rank;
-    asm("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
+    uint32_t rank = 0;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    if (kBlocks > 1) asm("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
+#endif
     return rank;
   }
 
