@@ -145,6 +145,8 @@ export const makeWorld = Effect.gen(function* () {
     statuses: Effect.map(log.read({ topic: workerTopic, partition: 0 }, 0, 1 << 20), (records) =>
       records.flatMap((record) => readRecord(codecs.workerStatus, record).value ?? []),
     ),
+    /** All there are, each partition in its order. */
+    entries: Effect.suspend(() => read()),
     entriesOf,
     stateOf,
     /** Of the default tier's partition. */
