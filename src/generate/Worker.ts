@@ -35,6 +35,8 @@ export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError"
 }) {}
 
 const expireEveryMs = 25
+/** Without requests: an idle worker wakes seldom, and the first one's deadline is late so long. */
+const expireIdleMs = 100
 const commitEveryMs = 250
 const beatEveryMs = 1_000
 /** Of one range read for histories. */
@@ -261,10 +263,11 @@ const make = Effect.fn("Worker.make")(function* () {
       return Effect.logWarning(`a commit failed: ${error.message}`)
     }),
   )
-  yield* every(
-    expireEveryMs,
-    Effect.sync(() => core.expire()),
-  )
+  const expire = Effect.suspend(() => {
+    core.expire()
+    return Effect.sleep(core.table.isEmpty ? expireIdleMs : expireEveryMs)
+  })
+  yield* Effect.forkScoped(Effect.forever(expire))
   yield* every(commitEveryMs, commit)
   heartbeat.become("ready")
   yield* every(

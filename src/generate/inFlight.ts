@@ -109,6 +109,10 @@ export class InFlightTable {
     if (this.#byId.delete(item.request.requestId)) this.#count(item, -1)
   }
 
+  get isEmpty(): boolean {
+    return this.#byId.size === 0
+  }
+
   held(tier: Tier): Readonly<Held> {
     return this.#held[tier]
   }

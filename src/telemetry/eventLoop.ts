@@ -5,7 +5,8 @@ import { Effect, Layer, Schedule } from "effect"
 import { Metrics } from "./Metrics.ts"
 
 const everyMs = 5000
-const resolutionMs = 10
+/** Each look wakes the process: ten a second cost nothing, a hundred cost half a per cent. */
+const resolutionMs = 100
 const nanosecondsPerSecond = 1e9
 
 export const layerEventLoop: Layer.Layer<never, never, Metrics> = Layer.effectDiscard(

@@ -40,7 +40,7 @@ interface Running {
   readonly resolve: (times: ReadonlyArray<BareTimes>) => void
 }
 
-const bareEngine = (engine: Engine["Service"]): BareEngine => {
+export const bareEngine = (engine: Engine["Service"]): BareEngine => {
   let handles = 0
   let running: Running | null = null
   engine.onStep((step) => {

@@ -16,7 +16,7 @@ export type BenchResult = Readonly<Record<string, number | string>>
 
 const folder = fileURLToPath(new URL(".", import.meta.url))
 const results = join(folder, "results")
-const noBench = new Set(["main.ts", "load.ts", "bareEngine.ts"])
+const noBench = new Set(["main.ts", "load.ts", "bareEngine.ts", "cpuSeconds.ts"])
 
 const names = readdirSync(folder)
   .filter((name) => name.endsWith(".ts") && !noBench.has(name))

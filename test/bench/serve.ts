@@ -1,8 +1,8 @@
 // The whole pipeline around a scripted engine: `sluice serve` as a child, the load generator here,
 // both on this machine. 100 tokens in, 200 out. Finds the highest rate at which the 99th percentile
 // of the time to the first token stays below 100 ms, and says what was busy at that rate.
-import { readFileSync } from "node:fs"
 import { startSluice } from "../support/server.ts"
+import { cpuSeconds } from "./cpuSeconds.ts"
 import { type LoadResult, makeLoad } from "./load.ts"
 import type { BenchOptions, BenchResult } from "./main.ts"
 
@@ -11,7 +11,6 @@ const outputTokens = 200
 const tokensPerSecond = 100
 const generationSeconds = outputTokens / tokensPerSecond
 const firstMsMax = 100
-const clockTicksPerSecond = 100
 
 const settings = {
   SLUICE_LOG_LEVEL: "error",
@@ -21,16 +20,6 @@ const settings = {
   SLUICE_SCRIPTED_TOKENS_PER_SECOND: String(tokensPerSecond),
   SLUICE_RATE_REQUESTS_PER_SECOND: "1000000",
   SLUICE_RATE_BURST: "1000000",
-}
-
-/** CPU seconds of a process so far; NaN where the system does not say. */
-const cpuSeconds = (pid: number): number => {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
-    return (Number(fields[11]) + Number(fields[12])) / clockTicksPerSecond
-  } catch {
-    return Number.NaN
-  }
 }
 
 const words = ["the", "old", "fox", "and", "his", "red", "hen", "sat", "by", "a", "big", "tree"]

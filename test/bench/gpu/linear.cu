@@ -11,6 +11,7 @@
 #include "kernels/cuda/linear.h"
 #include "kernels/cuda/strip_launch.cuh"
 #include "kernels/cuda/weights.h"
+#include "kernels/cuda/wide_linear.h"
 #include "runtime/cuda/cublaslt.h"
 
 namespace sluice {
@@ -20,13 +21,13 @@ constexpr uint64_t kRotatingBytes = 512u << 20;
 constexpr uint32_t kRowsMax = 2048;
 constexpr int kReplays = 15;
 
-#define REQUIRE_CUDA(expression)                                                       \
-  do {                                                                                 \
-    const cudaError_t result = (expression);                                           \
-    if (result != cudaSuccess) {                                                       \
-      std::printf("%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(result));      \
-      std::exit(1);                                                                    \
-    }                                                                                  \
+#define REQUIRE_CUDA(expression)                                                  \
+  do {                                                                            \
+    const cudaError_t result = (expression);                                      \
+    if (result != cudaSuccess) {                                                  \
+      std::printf("%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(result)); \
+      std::exit(1);                                                               \
+    }                                                                             \
   } while (0)
 
 void require(const Status& status) {
@@ -127,10 +128,16 @@ struct Size {
   bool is_gated;
 };
 
-const Size kLarge[] = {{4096, 6144, false}, {4096, 4096, false}, {4096, 28672, true},
-                       {14336, 4096, false}, {4096, 128256, false}};
-const Size kSmall[] = {{2048, 2560, false}, {2048, 2048, false}, {2048, 11264, true},
-                       {5632, 2048, false}, {2048, 32000, false}};
+const Size kLarge[] = {{4096, 6144, false},
+                       {4096, 4096, false},
+                       {4096, 28672, true},
+                       {14336, 4096, false},
+                       {4096, 128256, false}};
+const Size kSmall[] = {{2048, 2560, false},
+                       {2048, 2048, false},
+                       {2048, 11264, true},
+                       {5632, 2048, false},
+                       {2048, 32000, false}};
 
 class Rotating {
  public:
@@ -198,7 +205,7 @@ struct Device {
     args.x = x;
     args.x_stride = matrix.inputs;
     args.rows = rows;
-    args.output = is_gated                  ? LinearOutput::kSiluMul
+    args.output = is_gated                 ? LinearOutput::kSiluMul
                   : matrix.outputs > 30000 ? LinearOutput::kF32
                                            : LinearOutput::kBf16;
     args.out = out;
@@ -208,8 +215,14 @@ struct Device {
 
   void report(const char* what, const Size& size, uint32_t rows, double us, uint64_t bytes) {
     const double gb_s = bytes / us / 1e3;
-    std::printf("%-14s %6u -> %6u rows %4u: %8.2f us %6.0f GB/s %5.1f %%\n", what, size.inputs,
-                size.outputs, rows, us, gb_s, 100 * gb_s / read_gb_s);
+    std::printf("%-14s %6u -> %6u rows %4u: %8.2f us %6.0f GB/s %5.1f %%\n",
+                what,
+                size.inputs,
+                size.outputs,
+                rows,
+                us,
+                gb_s,
+                100 * gb_s / read_gb_s);
     std::fflush(stdout);
   }
 
@@ -231,11 +244,31 @@ void time_layers(Device* device, DeviceFormat format, const Size& size) {
   for (const uint32_t rows : {1u, 4u, 8u, 16u, 17u, 32u, 64u, 128u, 256u, 512u, 2048u}) {
     const double us = device->bench.time_us([&] {
       for (const DeviceMatrix& copy : rotating.copies()) {
-        require(device->layers->run(device->args(copy, rows, size.is_gated),
-                                    device->bench.stream()));
+        require(
+            device->layers->run(device->args(copy, rows, size.is_gated), device->bench.stream()));
       }
     });
     device->report(name_of(format), size, rows, us / count, rotating.bytes());
+  }
+}
+
+// The wide kernel where it is not the choice: all of deterministic mode.
+void time_wide(Device* device, DeviceFormat format, const Size& size) {
+  const Rotating rotating(format, size, 0);
+  const StripScratch scratch{static_cast<uint8_t*>(device->scratch) + (64u << 20),
+                             static_cast<uint32_t*>(device->scratch)};
+  REQUIRE_CUDA(cudaMemset(device->scratch, 0, 1 << 20));
+  for (const uint32_t rows : {1u, 8u, 16u, 32u, 64u, 256u, 2048u}) {
+    const double us = device->bench.time_us([&] {
+      for (const DeviceMatrix& copy : rotating.copies()) {
+        require(
+            wide_linear(device->args(copy, rows, size.is_gated), scratch, device->bench.stream()));
+      }
+    });
+    char what[32];
+    std::snprintf(what, sizeof(what), "%s wide", name_of(format));
+    device->report(
+        what, size, rows, us / static_cast<double>(rotating.copies().size()), rotating.bytes());
   }
 }
 
@@ -258,7 +291,10 @@ void time_blas(Device* device, const Size& size) {
                           device->bench.stream()));
       }
     });
-    device->report("cuBLASLt bf16", size, rows, us / static_cast<double>(rotating.copies().size()),
+    device->report("cuBLASLt bf16",
+                   size,
+                   rows,
+                   us / static_cast<double>(rotating.copies().size()),
                    rotating.bytes());
   }
 }
@@ -272,16 +308,20 @@ void time_model(Device* device, DeviceFormat format, const Size* sizes, uint32_t
     parts.push_back(std::make_unique<Rotating>(part_format, sizes[i], i == 4 ? 1 : layers));
     bytes += parts.back()->bytes() * (i == 4 ? 1 : layers);
   }
-  for (const uint32_t rows : {1u, 8u, 16u, 32u, 64u}) {
+  for (const uint32_t rows : {1u, 4u, 8u, 16u, 32u, 64u}) {
     const auto one = [&](int part, uint32_t copy) {
       LaunchShape shape;
       shape.grid = dim3(rows);
       shape.block = dim3(512);
-      require(launch_kernel(between_kernel, shape, device->bench.stream(), device->x,
-                            device->x + uint64_t{kRowsMax} * 14336, sizes[0].inputs));
-      require(device->layers->run(
-          device->args(parts[part]->copies()[copy], rows, sizes[part].is_gated),
-          device->bench.stream()));
+      require(launch_kernel(between_kernel,
+                            shape,
+                            device->bench.stream(),
+                            device->x,
+                            device->x + uint64_t{kRowsMax} * 14336,
+                            sizes[0].inputs));
+      require(
+          device->layers->run(device->args(parts[part]->copies()[copy], rows, sizes[part].is_gated),
+                              device->bench.stream()));
     };
     const double us = device->bench.time_us([&] {
       for (uint32_t layer = 0; layer < layers; ++layer) {
@@ -295,47 +335,60 @@ void time_model(Device* device, DeviceFormat format, const Size* sizes, uint32_t
   }
 }
 
+// One line: microseconds and share of the read rate for each number of rows, without and with a
+// prefetch.
 template <typename Format, int kTiles, int kParts, int kDepth, int kBlocks>
 void tune_one(Device* device, const Rotating& rotating, const Size& size) {
-  for (const uint32_t rows : {kTiles * 8u - 7u, kTiles * 8u}) {
-    for (const uint32_t prefetch : {0u, 4096u, 16384u}) {
+  std::printf("  t%d p%d d%d b%d:", kTiles, kParts, kDepth, kBlocks);
+  for (const uint32_t rows : {kTiles * 8u - 7u, kTiles * 8u - 4u, kTiles * 8u}) {
+    for (const uint32_t prefetch : {0u, 4096u}) {
       const StripScratch scratch{static_cast<uint8_t*>(device->scratch) + (64u << 20),
                                  static_cast<uint32_t*>(device->scratch)};
+      bool fits = true;
       const double us = device->bench.time_us([&] {
         for (const DeviceMatrix& copy : rotating.copies()) {
           StripParameters p = strip_parameters(device->args(copy, rows, size.is_gated), scratch);
           p.prefetch_bytes = prefetch;
-          require(launch_strip<Format, kTiles, kParts, kDepth, kBlocks>(p, device->bench.stream()));
+          fits = fits &&
+                 launch_strip<Format, kTiles, kParts, kDepth, kBlocks>(p, device->bench.stream())
+                     .is_ok();
         }
       });
-      char what[64];
-      std::snprintf(what, sizeof(what), "t%d p%d d%d b%d f%u", kTiles, kParts, kDepth, kBlocks,
-                    prefetch / 1024);
-      device->report(what, size, rows, us / static_cast<double>(rotating.copies().size()),
-                     rotating.bytes());
+      cudaGetLastError();
+      const double each = us / static_cast<double>(rotating.copies().size());
+      std::printf(fits ? "  %u: %6.2f %4.1f%%" : "  %u: too large",
+                  rows,
+                  each,
+                  100 * rotating.bytes() / each / 1e3 / device->read_gb_s);
     }
   }
+  std::printf("\n");
+  std::fflush(stdout);
 }
 
 void tune(Device* device, const Size& size) {
   REQUIRE_CUDA(cudaMemset(device->scratch, 0, 1 << 20));
+  std::printf("%u -> %u\n", size.inputs, size.outputs);
   {
     const Rotating rotating(DeviceFormat::kBf16, size, 0);
-    std::printf("bf16\n");
-    tune_one<Bf16Format, 1, 1, 2, 4>(device, rotating, size);
-    tune_one<Bf16Format, 1, 1, 4, 2>(device, rotating, size);
-    tune_one<Bf16Format, 1, 1, 4, 3>(device, rotating, size);
+    std::printf(" bf16\n");
+    tune_one<Bf16Format, 1, 1, 4, 4>(device, rotating, size);
+    tune_one<Bf16Format, 1, 1, 6, 3>(device, rotating, size);
     tune_one<Bf16Format, 1, 1, 8, 2>(device, rotating, size);
-    tune_one<Bf16Format, 2, 2, 4, 1>(device, rotating, size);
-    tune_one<Bf16Format, 2, 1, 8, 1>(device, rotating, size);
+    tune_one<Bf16Format, 1, 2, 4, 2>(device, rotating, size);
+    tune_one<Bf16Format, 1, 2, 6, 1>(device, rotating, size);
+    tune_one<Bf16Format, 2, 1, 6, 1>(device, rotating, size);
+    tune_one<Bf16Format, 2, 2, 3, 1>(device, rotating, size);
   }
   const Rotating rotating(DeviceFormat::kInt4, size, 0);
-  std::printf("int4\n");
-  tune_one<Int4Format<128>, 1, 1, 2, 2>(device, rotating, size);
-  tune_one<Int4Format<128>, 1, 1, 2, 3>(device, rotating, size);
-  tune_one<Int4Format<128>, 1, 1, 4, 2>(device, rotating, size);
+  std::printf(" int4\n");
+  tune_one<Int4Format<128>, 1, 1, 2, 4>(device, rotating, size);
+  tune_one<Int4Format<128>, 1, 1, 4, 3>(device, rotating, size);
+  tune_one<Int4Format<128>, 1, 1, 6, 2>(device, rotating, size);
+  tune_one<Int4Format<128>, 1, 2, 4, 2>(device, rotating, size);
+  tune_one<Int4Format<128>, 1, 2, 4, 1>(device, rotating, size);
+  tune_one<Int4Format<128>, 2, 1, 6, 1>(device, rotating, size);
   tune_one<Int4Format<128>, 2, 2, 2, 1>(device, rotating, size);
-  tune_one<Int4Format<128>, 2, 2, 4, 1>(device, rotating, size);
 }
 
 }  // namespace
@@ -350,6 +403,8 @@ int main(int argc, char** argv) {
     tune(&device, kSmall[3]);
     return 0;
   }
+  for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kBf16, kLarge[i]);
+  for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kInt4, kLarge[i]);
   for (const auto* sizes : {kLarge, kSmall}) {
     for (int i = 0; i < 5; ++i) {
       time_layers(&device, DeviceFormat::kBf16, sizes[i]);

@@ -1,7 +1,9 @@
 // Kafka as others see it: kafkajs's own clients, unmodified. What tests learn of a cluster through
 // it does not depend on our adapter.
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
-import { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } from "kafkajs"
+import kafkajs, { type Kafka, type KafkaConfig } from "kafkajs"
+
+const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, logLevel } = kafkajs
 
 process.env["KAFKAJS_NO_PARTITIONER_WARNING"] = "1"
 
@@ -11,8 +13,8 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
 })
 
-export const outsider = (bootstrap: string): Kafka =>
-  new Kafka({ brokers: bootstrap.split(","), logLevel: logLevel.NOTHING })
+export const outsider = (bootstrap: string, options: Partial<KafkaConfig> = {}): Kafka =>
+  new kafkajs.Kafka({ brokers: bootstrap.split(","), logLevel: logLevel.NOTHING, ...options })
 
 const shown = ["cleanup.policy", "retention.ms", "min.insync.replicas"]
 

@@ -1,0 +1,98 @@
+// 1,000 streams at once at 25 tokens a second each, asked for at a gateway and followed at a relay:
+// whether each keeps its pace, and what each process costs meanwhile.
+import { get } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
+import { Deployment } from "../../support/services/Deployment.ts"
+import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
+import { coresOf } from "../cpuSeconds.ts"
+import type { BenchOptions, BenchResult } from "../main.ts"
+
+const tokensPerSecond = 25
+
+/** Asks and goes: the request runs on, and its id is all that is wanted. */
+const ask = async (url: string, index: number, tokens: number): Promise<string> => {
+  const leave = new AbortController()
+  const answer = await fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      model: "tales-11m",
+      prompt: `Once upon a time ${index}`,
+      max_tokens: tokens,
+      ignore_eos: true,
+      stream: true,
+    }),
+    signal: leave.signal,
+  })
+  const id = answer.headers.get("x-request-id")
+  leave.abort()
+  if (answer.status !== 200 || id === null) throw new Error(`status ${answer.status}`)
+  return id
+}
+
+interface Followed {
+  events: number
+  done: boolean
+}
+
+const follow = (url: string, id: string): Followed => {
+  const followed: Followed = { events: 0, done: false }
+  get(`${url}/v1/requests/${id}/events?cursor=0`, (response) => {
+    response.setEncoding("latin1")
+    response.on("data", (text: string) => {
+      for (let at = text.indexOf("\ndata: "); at >= 0; at = text.indexOf("\ndata: ", at + 1)) {
+        followed.events++
+      }
+      if (text.includes("[DONE]")) followed.done = true
+    })
+  })
+  return followed
+}
+
+const sum = (all: ReadonlyArray<Followed>): number =>
+  all.reduce((total, { events }) => total + events, 0)
+
+export const measureStreams = async (
+  cluster: KafkaCluster,
+  { small }: BenchOptions,
+): Promise<BenchResult> => {
+  const streams = small ? 50 : 1000
+  const seconds = small ? 4 : 20
+  const deployment = new Deployment({ kafka: cluster.bootstrap })
+  deployment.prepare()
+  const pace = ["--engine", "scripted", "--scripted-tokens-per-second", `${tokensPerSecond}`]
+  const worker = await deployment.start("worker", [...pace, "--worker-sequences-max", "2048"])
+  const limits = ["--rate-requests-per-second", "100000", "--rate-burst", "100000"]
+  const gateway = await deployment.start("gateway", limits)
+  const relay = await deployment.start("relay", limits)
+  // They begin over some seconds, and end when the last has run for long enough.
+  const tokens = tokensPerSecond * (seconds + 20)
+  const all: Array<Followed> = []
+  for (let index = 0; index < streams; index += 20) {
+    const batch = Array.from({ length: Math.min(20, streams - index) }, (_, i) => index + i)
+    const ids = await Promise.all(batch.map((one) => ask(gateway.url, one, tokens)))
+    for (const id of ids) all.push(follow(relay.url, id))
+  }
+  await sleep(3000)
+  const before = sum(all)
+  const began = performance.now()
+  const processes = [worker, gateway, relay]
+  const cores = await Promise.all(
+    processes.map(({ child }) => coresOf(child.pid ?? 0, seconds * 1000)),
+  )
+  const perSecond = ((sum(all) - before) / (performance.now() - began)) * 1000
+  const running = all.filter(({ done }) => !done).length
+  await deployment.stop()
+  const [workerCores = 0, gatewayCores = 0, relayCores = 0] = cores.map((one) =>
+    Number(one.toFixed(2)),
+  )
+  return {
+    streams,
+    running,
+    tokensPerSecond: Math.round(perSecond),
+    paceShare: Number((perSecond / (streams * tokensPerSecond)).toFixed(3)),
+    workerCores,
+    gatewayCores,
+    relayCores,
+  }
+}
