@@ -42,19 +42,34 @@ const idempotencyKey = {
 
 const headersOf = (route: Route) => (route.generates ? [idempotencyKey] : [])
 
-const queryOf = (route: Route) =>
-  route.path === "/v1/requests/:id/events"
-    ? [
-        { name: "cursor", in: "query", schema: { type: "integer", minimum: 0 } },
-        { name: "dialect", in: "query", schema: { type: "string" } },
-        { name: "Last-Event-ID", in: "header", schema: { type: "string" } },
-      ]
-    : []
+const cursorParameter = { name: "cursor", in: "query", schema: { type: "integer", minimum: 0 } }
+const dialectParameter = { name: "dialect", in: "query", schema: { type: "string" } }
+const lastEventId = { name: "Last-Event-ID", in: "header", schema: { type: "string" } }
+
+const durableParameters = [
+  { name: "offset", in: "query", schema: { type: "string", pattern: "^(-1|now|\\d{1,16})$" } },
+  { name: "live", in: "query", schema: { type: "string", enum: ["long-poll", "sse"] } },
+  cursorParameter,
+]
+
+const parametersByPath: Readonly<Record<string, ReadonlyArray<object>>> = {
+  "/v1/requests/:id/events": [cursorParameter, dialectParameter, lastEventId],
+  "/v1/responses/:id": [
+    { name: "stream", in: "query", schema: { type: "boolean" } },
+    { name: "starting_after", in: "query", schema: { type: "integer", minimum: 0 } },
+    lastEventId,
+  ],
+  "/v1/streams/:id": [...durableParameters, dialectParameter],
+  "/v1/streams/:id/text": durableParameters,
+}
+
+const queryOf = (route: Route) => parametersByPath[route.path] ?? []
 
 const statusTexts: Readonly<Record<number, string>> = {
   101: "Switching to WebSocket.",
   200: "The answer.",
-  204: "Everything was delivered.",
+  204: "Everything was delivered, or nothing new came.",
+  304: "It has not changed.",
   404: "Unknown.",
   410: "Retention has passed it.",
   426: "Only as a WebSocket.",

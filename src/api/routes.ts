@@ -1,5 +1,6 @@
 // Every route that Sluice answers: one table, read by the router, by /openapi.json, by the 405
 // answer and by the tests.
+import { streamMessages, streamText } from "./durable.ts"
 import { postChat, postCompletions } from "./generations.ts"
 import { showHealth, showMetrics, showReady } from "./health.ts"
 import { showHint } from "./hint.ts"
@@ -159,6 +160,24 @@ export const routes: ReadonlyArray<Route> = [
     types: [sse],
     statuses: [200, 204, 404, 410],
     handle: streamRequest,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/streams/:id",
+    summary: "A request's messages as a Durable Stream of JSON, for any of its clients to read.",
+    types: [json, sse],
+    statuses: [200, 204, 304, 404, 410],
+    handle: streamMessages,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/streams/:id/text",
+    summary: "The text of a request's first choice as a Durable Stream.",
+    types: [plain, sse],
+    statuses: [200, 204, 304, 404, 410],
+    handle: streamText,
   },
   {
     ...resumed,

@@ -14,7 +14,7 @@ let folder = ""
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "sluice-pack-"))
 })
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 3 * minute)
 
 const npm = (cwd: string, ...args: ReadonlyArray<string>) =>
   spawnSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], {

@@ -9,12 +9,13 @@ import type { Exchange } from "./Exchange.ts"
 import type { MakeOutlet, Outlet, OutletHooks } from "./Outlet.ts"
 import type { Paced, PacerShape } from "./Pacer.ts"
 import { writeChunk } from "./writeChunk.ts"
-import { sseComment, sseFrame, sseHeaders, sseUnnumbered } from "./sse.ts"
+import { type Framing, sseFraming, sseHeaders } from "./sse.ts"
 
 interface SseWriterOptions {
   readonly res: ServerResponse
   readonly requestId: string
   readonly projection: Projection
+  readonly framing: Framing
   readonly pacer: PacerShape
   readonly bytesMax: number
   /** What keeps an idle stream alive. */
@@ -37,7 +38,7 @@ class SseWriter implements Outlet, Paced {
 
   /** Sends status and headers now: the client knows its request id before the first token. */
   constructor(options: SseWriterOptions) {
-    const { res, pacer, requestId, projection } = options
+    const { res, pacer, requestId, projection, framing } = options
     this.#options = options
     this.#res = res
     this.#progressAt = pacer.now()
@@ -58,8 +59,11 @@ class SseWriter implements Outlet, Paced {
       this.#closed()
     })
     pacer.join(this)
-    res.writeHead(200, sseHeaders(requestId, projection.headers))
+    const own = { "content-type": framing.contentType, ...projection.headers }
+    res.writeHead(200, sseHeaders(requestId, own))
     res.flushHeaders()
+    const beginning = framing.begin()
+    if (beginning !== "") this.#blocked = !writeChunk(res, beginning)
   }
 
   get full(): boolean {
@@ -67,7 +71,7 @@ class SseWriter implements Outlet, Paced {
   }
 
   put(frame: Frame): void {
-    this.#pending += sseFrame(frame)
+    this.#pending += this.#options.framing.frame(frame)
   }
 
   commit(): void {
@@ -78,15 +82,12 @@ class SseWriter implements Outlet, Paced {
   }
 
   end(): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.#res.end(this.#pending)
-    this.#pending = ""
+    if (!this.#ended) this.#finish(this.#options.framing.end(this.#pending))
   }
 
   fail(body: ErrorBody): void {
-    this.#pending += sseUnnumbered(this.#options.projection.fault(body))
-    this.end()
+    const { framing, projection } = this.#options
+    if (!this.#ended) this.#finish(framing.broken(this.#pending, projection.fault(body)))
   }
 
   flush(): boolean {
@@ -105,16 +106,22 @@ class SseWriter implements Outlet, Paced {
       return
     }
     if (!this.#wroteSinceBeat && this.#pending === "") {
-      const { heartbeat, projection } = this.#options
-      const text = heartbeatOf(heartbeat, projection)
+      const { heartbeat, framing, projection } = this.#options
+      const text = framing.beat(heartbeat, projection)
       if (text !== "") this.#blocked = !writeChunk(this.#res, text)
     }
     this.#wroteSinceBeat = false
     this.#progressAt = nowMs
   }
 
+  #finish(text: string): void {
+    this.#ended = true
+    this.#pending = ""
+    this.#res.end(text)
+  }
+
   #send(): void {
-    const text = this.#pending
+    const text = this.#options.framing.flush(this.#pending)
     this.#pending = ""
     this.#wroteSinceBeat = true
     this.#blocked = !writeChunk(this.#res, text)
@@ -137,24 +144,25 @@ class SseWriter implements Outlet, Paced {
   }
 }
 
+type StreamConfig = Pick<ConfigShape, "heartbeat" | "limits">
+
 /** The outlet of an HTTP exchange. */
-export const sseOutlet =
-  (
-    exchange: Exchange,
-    pacer: PacerShape,
-    config: Pick<ConfigShape, "heartbeat" | "limits">,
-  ): MakeOutlet =>
+export const sseOutlet = (
+  exchange: Exchange,
+  pacer: PacerShape,
+  config: StreamConfig,
+): MakeOutlet => sseOutletAs(sseFraming, exchange, pacer, config)
+
+export const sseOutletAs =
+  (framing: Framing, exchange: Exchange, pacer: PacerShape, config: StreamConfig): MakeOutlet =>
   (hooks, requestId, projection) =>
     new SseWriter({
       res: exchange.res,
       requestId,
       projection,
+      framing,
       pacer,
       bytesMax: config.limits.subscriberBytes,
       heartbeat: config.heartbeat.mode,
       hooks,
     })
-
-/** The block that keeps an idle stream alive, by the configured mode. */
-const heartbeatOf = (mode: ConfigShape["heartbeat"]["mode"], projection: Projection): string =>
-  mode === "comment" ? sseComment : mode === "event" ? sseUnnumbered(projection.idle()) : ""

@@ -8,8 +8,9 @@ import { Relay, RelayError, type RequestView } from "../../relay/Relay.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type Failure } from "../errors.ts"
 import { dialectFor } from "./dialect/dialects.ts"
-import type { MakeProjection } from "./dialect/Projection.ts"
+import type { MakeProjection, Projection } from "./dialect/Projection.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { MakeOutlet } from "./Outlet.ts"
 import { Pacer } from "./Pacer.ts"
 import { requestBody, type RequestBody } from "./requestBody.ts"
 import { sseOutlet } from "./SseWriter.ts"
@@ -80,13 +81,25 @@ export const streamFrom = Effect.fnUntraced(function* (options: StreamFromOption
     exchange.res.writeHead(204, { "x-request-id": requestId }).end()
     return
   }
-  const pacer = yield* Pacer
-  const makeOutlet = sseOutlet(exchange, pacer, yield* Config)
-  const stream = new StreamAnswer({ makeOutlet, pacer, meter: null })
+  const makeOutlet = sseOutlet(exchange, yield* Pacer, yield* Config)
+  yield* followFrom({ view, projection, cursor, makeOutlet })
+})
+
+export interface FollowOptions {
+  readonly view: RequestView
+  readonly projection: Projection
+  readonly cursor: number
+  readonly makeOutlet: MakeOutlet
+}
+
+/** Gives an outlet the frames after a cursor, until the request's end or the client's leaving. */
+export const followFrom = Effect.fnUntraced(function* (options: FollowOptions) {
+  const { view, projection, cursor, makeOutlet } = options
+  const stream = new StreamAnswer({ makeOutlet, pacer: yield* Pacer, meter: null })
   const relay = yield* Relay
   const from = projection.needsHistory ? 0 : cursor
   yield* Effect.acquireUseRelease(
-    relay.subscribe(requestId, from, stream),
+    relay.subscribe(view.request.requestId, from, stream),
     (subscription) => {
       stream.attach(subscription)
       stream.open({ request: view.request, projection, cursor })

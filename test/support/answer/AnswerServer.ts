@@ -40,7 +40,7 @@ export const draftOf = (request: RequestAccepted): RequestDraft => {
   return { ...rest, timeoutMs: null, idempotency: null }
 }
 
-const layerOf = (stages: FakeStages, config: Partial<ConfigShape>) => {
+export const answerLayers = (stages: FakeStages, config: Partial<ConfigShape>) => {
   const base = Layer.mergeAll(
     Config.layerTest(config),
     stages.layer(),
@@ -65,7 +65,7 @@ export class AnswerServer {
   url = ""
 
   constructor(config: Partial<ConfigShape> = {}) {
-    this.#runtime = ManagedRuntime.make(layerOf(this.stages, config))
+    this.#runtime = ManagedRuntime.make(answerLayers(this.stages, config))
     this.#server = createServer((req, res) => this.#serve(req, res))
     this.#server.on("upgrade", (req, socket, head) => {
       const draft = (body: unknown, requestId: string) =>
