@@ -14,6 +14,7 @@ struct DrivenSequence {
   std::vector<uint32_t> ids;  // prompt, then what was drawn
   uint32_t prompt_tokens = 0;
   uint32_t computed = 0;
+  uint64_t admission = 0;
   SamplingArgs sampling;
   std::vector<uint32_t> block_table;
   std::vector<SampledToken> prompt_scores;
@@ -46,6 +47,7 @@ class BackendDriver {
     sequence.ids = prompt;
     sequence.prompt_tokens = static_cast<uint32_t>(prompt.size());
     sequence.sampling = sampling;
+    sequence.admission = ++admissions_;
     const auto tokens = static_cast<uint32_t>(prompt.size()) + tokens_max;
     for (uint32_t i = 0; i < (tokens + kBlockTokens - 1) / kBlockTokens; ++i) {
       SLUICE_CHECK(blocks_used_ < limits_.blocks);
@@ -67,6 +69,7 @@ class BackendDriver {
       room -= tokens;
       BatchSequence share;
       share.slot = i;
+      share.admission = sequence.admission;
       share.tokens = sequence.ids.data() + sequence.computed;
       share.query_tokens = tokens;
       share.context_tokens = sequence.computed;
@@ -113,6 +116,7 @@ class BackendDriver {
   Limits limits_;
   std::vector<DrivenSequence> sequences_;
   uint32_t blocks_used_ = 0;
+  uint64_t admissions_ = 0;
 };
 
 }  // namespace sluice::check

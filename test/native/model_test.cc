@@ -12,14 +12,13 @@
 #include "check.h"
 #include "reference_forward.h"
 #include "runtime/isa.h"
-#include "tiny_model.h"
+#include "tiny_families.h"
 
 namespace sluice {
 namespace {
 
 using check::BackendDriver;
 using check::DrivenSequence;
-using check::HeadStorage;
 using check::TemporaryFolder;
 using check::TinyBuilder;
 using check::TinyModel;
@@ -44,62 +43,6 @@ std::vector<uint32_t> prompt_of(uint32_t tokens, uint32_t vocab, uint32_t salt) 
   return ids;
 }
 
-TinySpec family(const std::string& type, const std::string& architecture) {
-  TinySpec spec;
-  spec.type = type;
-  spec.architecture = architecture;
-  return spec;
-}
-
-TinySpec awq(uint32_t group, bool has_zeros, DenseType scale_dtype) {
-  TinySpec spec;
-  spec.hidden = 128;
-  spec.intermediate = 256;
-  spec.heads = 8;
-  spec.awq_group = group;
-  spec.has_zeros = has_zeros;
-  spec.scale_dtype = scale_dtype;
-  spec.dtype = DenseType::kF16;
-  return spec;
-}
-
-std::vector<std::pair<std::string, TinySpec>> specs() {
-  std::vector<std::pair<std::string, TinySpec>> all;
-  all.push_back({"llama untied", TinySpec()});
-  TinySpec spec;
-  spec.head = HeadStorage::kEmbeddingOnly;
-  spec.dtype = DenseType::kBf16;
-  all.push_back({"llama tied, embedding stored, bf16", spec});
-  spec.head = HeadStorage::kHeadOnly;
-  spec.dtype = DenseType::kF16;
-  spec.shards = 3;
-  all.push_back({"llama tied, head stored, f16, in shards", spec});
-  spec = TinySpec();
-  spec.llama3 = true;
-  spec.qkv_bias = spec.output_bias = spec.mlp_bias = true;
-  spec.kv_heads = 4;
-  all.push_back({"llama with llama3 rope, all biases, no grouping", spec});
-  spec = family("mistral", "MistralForCausalLM");
-  spec.heads = 6;
-  spec.kv_heads = 1;
-  spec.head_dim = 8;
-  all.push_back({"mistral, one KV head of 8", spec});
-  spec = family("qwen2", "Qwen2ForCausalLM");
-  spec.qkv_bias = true;
-  spec.config_extra = ",\"sliding_window\":512,\"use_sliding_window\":false";
-  all.push_back({"qwen2 with biases", spec});
-  spec = family("qwen3", "Qwen3ForCausalLM");
-  spec.qk_norm = true;
-  spec.head_dim = 40;
-  spec.heads = 3;
-  spec.kv_heads = 1;
-  all.push_back({"qwen3 with head norms and heads wider than hidden", spec});
-  all.push_back({"awq g32", awq(32, true, DenseType::kF16)});
-  all.push_back({"awq g64 without zeros, bf16 scales", awq(64, false, DenseType::kBf16)});
-  all.push_back({"awq g128, f32 scales", awq(128, true, DenseType::kF32)});
-  return all;
-}
-
 // Scores of the whole prompt, every id of the vocabulary among them.
 DrivenSequence score_prompt(Backend* backend, const std::vector<uint32_t>& prompt, uint32_t chunk) {
   BackendDriver driver(backend);
@@ -120,7 +63,7 @@ double worst_difference(const SampledToken& found, const std::vector<double>& wa
 }
 
 TEST("every family gives the logprobs of a float64 forward at every position") {
-  for (const auto& [name, spec] : specs()) {
+  for (const auto& [name, spec] : check::tiny_families()) {
     const TinyModel model = TinyBuilder(spec, 41).build();
     const TemporaryFolder folder;
     check::write_folder(model, folder);
@@ -177,7 +120,7 @@ std::string outcome(Backend* backend, uint32_t chunk) {
 }
 
 TEST("tokens and logprobs are the same bits for any chunk, any number of threads and any ISA") {
-  for (const auto& [name, spec] : specs()) {
+  for (const auto& [name, spec] : check::tiny_families()) {
     const TinyModel model = TinyBuilder(spec, 42).build();
     const TemporaryFolder folder;
     check::write_folder(model, folder);
@@ -196,7 +139,7 @@ TEST("tokens and logprobs are the same bits for any chunk, any number of threads
 }
 
 TEST("a sequence alone draws what it draws in a crowd") {
-  const TinyModel model = TinyBuilder(specs()[1].second, 43).build();
+  const TinyModel model = TinyBuilder(check::tiny_families()[1].second, 43).build();
   const TemporaryFolder folder;
   check::write_folder(model, folder);
   const std::unique_ptr<Backend> backend = load(folder);

@@ -174,6 +174,7 @@ class CudaBackend : public Backend {
     limits.blocks_per_sequence_max = (config_.context_tokens_max + kBlockTokens - 1) / kBlockTokens;
     limits.logit_rows_max = std::max(kLogitRowsLeast, bucket);
     limits.graphs = loaded_->graphs;
+    limits.on_step = loaded_->on_step;
     return limits;
   }
 

@@ -4,6 +4,7 @@
 // A failed step means that the device is lost (kLost): the engine ends, the log does the rest.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "model/backend.h"
@@ -20,6 +21,8 @@ struct CudaModel {
   double memory_share = 0.9;
   bool deterministic = false;
   bool graphs = true;
+  // As in StepRunnerLimits.
+  std::function<void(float milliseconds)> on_step;
 };
 
 // Over weights that are there already, from a checkpoint or made up for a measurement.

@@ -1,5 +1,7 @@
 // From a model folder to a backend on the device.
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "model/checkpoint.h"
 #include "model/cuda/cuda_backend.h"
@@ -10,6 +12,12 @@ namespace {
 
 constexpr char kConfigName[] = "config.json";
 constexpr uint32_t kHeadDimMax = 256;
+
+// SLUICE_CUDA_GRAPHS=0: every step is launched kernel by kernel, to see them one by one.
+bool has_graphs() {
+  const char* wish = std::getenv("SLUICE_CUDA_GRAPHS");
+  return wish == nullptr || std::string_view(wish) != "0";
+}
 
 Status check_dtype(const std::string& dtype) {
   if (dtype == "auto" || dtype == "bfloat16") return Status::ok();
@@ -51,6 +59,7 @@ Status load_cuda_backend(const LoadOptions& options, std::unique_ptr<Backend>* b
   SLUICE_RETURN_IF_ERROR(check_device_shape(model->config));
   model->memory_share = options.device_memory;
   model->deterministic = options.deterministic;
+  model->graphs = has_graphs();
   Checkpoint checkpoint;
   SLUICE_RETURN_IF_ERROR(Checkpoint::open(options.folder, &checkpoint));
   uint64_t free = 0;

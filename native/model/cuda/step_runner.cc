@@ -92,7 +92,9 @@ Status StepRunner::open(DeviceStream stream) {
   for (Flight& flight : flights_) {
     SLUICE_RETURN_IF_ERROR(PinnedBuffer::allocate(packet_bytes_max(), &flight.packet));
     SLUICE_RETURN_IF_ERROR(PinnedBuffer::allocate(results, &flight.results));
-    SLUICE_RETURN_IF_ERROR(DeviceEvent::open(false, &flight.done));
+    const bool timed = limits_.on_step != nullptr;
+    SLUICE_RETURN_IF_ERROR(DeviceEvent::open(timed, &flight.begun));
+    SLUICE_RETURN_IF_ERROR(DeviceEvent::open(timed, &flight.done));
   }
   SLUICE_RETURN_IF_ERROR(PinnedBuffer::allocate(history_bytes, &history_host_));
   const uint64_t changes = PacketLayout({0, 0, 0, kChangesMax}).biases;
@@ -115,6 +117,7 @@ Status StepRunner::launch(const Batch& batch) {
     return {StatusCode::kTooLarge, "a step's biases take more than the packet holds"};
   }
   packet_.pack(shape, changed, flight.packet.data());
+  if (limits_.on_step) SLUICE_RETURN_IF_ERROR(flight.begun.record(stream_));
   SLUICE_RETURN_IF_ERROR(copy_to_device(device_packet_, flight.packet.data(), bytes, stream_));
   prefill_tiles_ = 0;
   for (const uint32_t tokens : packet_.prefill_tokens()) {
@@ -147,6 +150,11 @@ Status StepRunner::collect(StepResult* result) {
   Flight& flight = flights_[collected_ % kStepsInFlight];
   ++collected_;
   SLUICE_RETURN_IF_ERROR(flight.done.wait());
+  if (limits_.on_step) {
+    float milliseconds = 0;
+    SLUICE_RETURN_IF_ERROR(flight.done.milliseconds_since(flight.begun, &milliseconds));
+    limits_.on_step(milliseconds);
+  }
   result->sequences.clear();
   result->sequences.resize(flight.prompt_scores.size());
   for (size_t i = 0; i < flight.prompt_scores.size(); ++i) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -28,6 +29,8 @@ struct StepRunnerLimits {
   uint32_t blocks_per_sequence_max = 0;
   uint32_t logit_rows_max = 0;
   bool graphs = true;
+  // Told each step's own time on the device, from its packet's copy to its results', if not empty.
+  std::function<void(float milliseconds)> on_step;
 };
 
 class StepRunner {
@@ -47,6 +50,7 @@ class StepRunner {
   struct Flight {
     PinnedBuffer packet;
     PinnedBuffer results;
+    DeviceEvent begun;
     DeviceEvent done;
     std::vector<WantedRow> wanted;
     std::vector<uint32_t> prompt_scores;  // of each sequence of the batch
