@@ -40,6 +40,8 @@ export interface TerminalEvent {
   readonly promptTokens: number
   readonly cachedTokens: number
   readonly completionTokens: number
+  /** Where prompts were scored and no token came that could carry it, as a token would. */
+  readonly promptLogprobs?: NonNullable<TokenEvent["promptLogprobs"]>
 }
 
 export type RequestEvent = TokenEvent | TerminalEvent
@@ -150,6 +152,7 @@ interface Ending {
 }
 
 const end = (state: RequestState, ending: Ending): ReadonlyArray<RequestEvent> => {
+  const scored = state.events === 0 ? scoredPrompts(state) : null
   const terminal: TerminalEvent = {
     kind: "terminal",
     number: ++state.events,
@@ -159,6 +162,7 @@ const end = (state: RequestState, ending: Ending): ReadonlyArray<RequestEvent> =
     promptTokens: ending.promptTokens ?? 0,
     cachedTokens: ending.cachedTokens ?? 0,
     completionTokens: completionTokens(state),
+    ...(scored === null ? {} : { promptLogprobs: scored }),
   }
   state.terminal = terminal
   return [terminal]

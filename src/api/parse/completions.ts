@@ -18,6 +18,7 @@ const maxTokensDefault = 16
 
 const fields = {
   ...generationFields,
+  max_tokens: integer(0, Number.MAX_SAFE_INTEGER, "Tokens of a choice at most; 0 with echo only."),
   best_of: integer(1, Number.MAX_SAFE_INTEGER, "Supported only where it equals n."),
   echo: flag("The answer's text starts with the prompt."),
   logprobs: integer(0, Number.MAX_SAFE_INTEGER, "Log probabilities of the k likeliest tokens."),
@@ -52,6 +53,9 @@ export const parseCompletions = Effect.fnUntraced(function* (
   if (body.best_of !== undefined && body.best_of !== (body.n ?? 1)) {
     const message = "best_of is supported only where it equals n."
     return yield* apiError("unsupported", message, { param: "best_of" })
+  }
+  if (body.max_tokens === 0 && body.echo !== true) {
+    return yield* wrongValue("max_tokens", "at least 1, or 0 with echo", 0)
   }
   const logprobs = yield* checkLogprobs(body.logprobs, "logprobs", context)
   const echo = body.echo ?? false

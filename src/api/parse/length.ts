@@ -18,7 +18,7 @@ export const fitTokens = (lengths: Lengths): Effect.Effect<number, ApiError> => 
   const { promptTokens, contextTokensMax, maxTokens, fallback, param } = lengths
   const room = contextTokensMax - promptTokens
   const limit = `This model's maximum context length is ${contextTokensMax} tokens.`
-  if (room < 1) {
+  if (room < (maxTokens === 0 ? 0 : 1)) {
     const message = `${limit} The prompt alone has ${promptTokens}; shorten it.`
     return Effect.fail(apiError("contextLength", message, { param }))
   }

@@ -2,12 +2,13 @@
 // stop_reason and token ids. An echoed prompt comes first, with its logprobs where those were asked
 // for.
 import type { RequestAccepted } from "../../../../schemas/types.ts"
-import type { TokenEvent } from "../../../../streams/fold/requestState.ts"
+import type { TerminalEvent, TokenEvent } from "../../../../streams/fold/requestState.ts"
 import { GrowingText } from "./GrowingText.ts"
 import { emptyLegacy, type LegacyLogprobs, pushLegacy } from "./logprobs.ts"
 import {
   choiceCount,
   createdAt,
+  type Frame,
   type MakeCollector,
   type MakeProjection,
   type ModelFacts,
@@ -36,6 +37,44 @@ const promptOf = (request: RequestAccepted, choice: number): number =>
 const promptIds = (request: RequestAccepted, choice: number): ReadonlyArray<number> =>
   request.prompts[promptOf(request, choice)] ?? []
 
+/** No token was asked for: the answer is the prompt, as vLLM gives it. */
+const isEchoOnly = ({ answer, sampling }: RequestAccepted): boolean =>
+  answer.echo && sampling.maxTokens === 0
+
+interface Echoing {
+  readonly request: RequestAccepted
+  readonly facts: ModelFacts
+  readonly choice: number
+  readonly scores: TokenEvent["promptLogprobs"]
+}
+
+/** Adds the echoed prompt's tokens; returns where the next one starts. */
+const pushEcho = (into: LegacyLogprobs, { request, facts, choice, scores }: Echoing): number => {
+  const echoed = echoOf(request, choice)
+  const own = scores?.[promptOf(request, choice)]
+  let offset = 0
+  promptIds(request, choice).forEach((id, i) => {
+    const logprob = i === 0 ? null : (own?.[i - 1] ?? null)
+    // A prompt given as text lacks the special tokens that encoding put before it.
+    const hidden = facts.specialIds.has(id) && !echoed.startsWith(facts.tokenText(id), offset)
+    offset = pushLegacy(into, facts, { id, logprob, hidden }, offset)
+  })
+  return offset
+}
+
+/** Of an answer that is the prompt only. */
+const echoLogprobs = (
+  request: RequestAccepted,
+  facts: ModelFacts,
+  choice: number,
+  terminal: TerminalEvent,
+): LegacyLogprobs | null => {
+  if (request.sampling.logprobs < 0) return null
+  const logprobs = emptyLegacy()
+  pushEcho(logprobs, { request, facts, choice, scores: terminal.promptLogprobs ?? null })
+  return logprobs
+}
+
 /**
  * Adds the event's token, and before the first one the echoed prompt's; returns the next offset.
  */
@@ -45,20 +84,24 @@ const pushLogprobs = (
   from: { readonly request: RequestAccepted; readonly facts: ModelFacts; readonly offset: number },
 ): number => {
   const { request, facts } = from
-  let offset = from.offset
-  if (event.position === 0 && request.answer.echo) {
-    const echoed = echoOf(request, event.choice)
-    const scores = event.promptLogprobs?.[promptOf(request, event.choice)]
-    promptIds(request, event.choice).forEach((id, i) => {
-      const logprob = i === 0 ? null : (scores?.[i - 1] ?? null)
-      // A prompt given as text lacks the special tokens that encoding put before it.
-      const hidden = facts.specialIds.has(id) && !echoed.startsWith(facts.tokenText(id), offset)
-      offset = pushLegacy(into, facts, { id, logprob, hidden }, offset)
-    })
-  }
+  const { choice, promptLogprobs: scores } = event
+  const isFirst = event.position === 0 && request.answer.echo
+  const offset = isFirst ? pushEcho(into, { request, facts, choice, scores }) : from.offset
   const { id, logprob } = event
   const hidden = request.sampling.skipSpecialTokens && facts.specialIds.has(id)
   return pushLegacy(into, facts, { id, logprob, hidden }, offset)
+}
+
+/** A choice that is the prompt only, from its text on. */
+const echoFields = (
+  request: RequestAccepted,
+  choice: number,
+  logprobs: LegacyLogprobs | null,
+): string => {
+  const text = `${json(echoOf(request, choice))},"logprobs":${json(logprobs)}`
+  const fields = `${text},"finish_reason":"length","stop_reason":null`
+  if (!request.answer.returnTokenIds) return fields
+  return `${fields},"prompt_token_ids":${json(promptIds(request, choice))},"token_ids":[]`
 }
 
 export const completionsProjection: MakeProjection = (request, facts) => {
@@ -103,13 +146,23 @@ export const completionsProjection: MakeProjection = (request, facts) => {
     return data + tail
   }
 
+  const ending = (event: TerminalEvent): ReadonlyArray<Frame> => {
+    const last = terminalFrames(event, { ...envelope(request), choices: [] }, answer.includeUsage)
+    if (event.outcome !== "finished" || !isEchoOnly(request)) return last
+    const echo = (start: string, choice: number): Frame => {
+      const fields = echoFields(request, choice, echoLogprobs(request, facts, choice, event))
+      return { cursor: event.number, data: start + fields + tail }
+    }
+    return [...heads.map(echo), ...last]
+  }
+
   return {
     ...numberedByEvents,
     needsHistory: scored,
     idle: () => ({ data: `${heads[0]}""${plainTail}` }),
     push: (event) =>
       event.kind === "terminal"
-        ? terminalFrames(event, { ...envelope(request), choices: [] }, answer.includeUsage)
+        ? ending(event)
         : speaks(event)
           ? [{ cursor: event.number, data: chunk(event) }]
           : noFrames,
@@ -140,20 +193,22 @@ export const completionsCollector: MakeCollector = (request, facts) => {
         choice.offset = pushLogprobs(logprobs, event, { request, facts, offset })
       }
     },
-    body: (terminal) =>
-      json({
+    body: (terminal) => {
+      const isEcho = terminal.outcome === "finished" && isEchoOnly(request)
+      return json({
         ...envelope(request),
         choices: choices.map((choice, index) => ({
           index,
           text: choice.text.text,
-          logprobs: choice.logprobs,
-          finish_reason: choice.finish,
+          logprobs: isEcho ? echoLogprobs(request, facts, index, terminal) : choice.logprobs,
+          finish_reason: isEcho ? "length" : choice.finish,
           stop_reason: stopReasonOf(request, choice.stopReason),
           ...(returnTokenIds
             ? { prompt_token_ids: promptIds(request, index), token_ids: choice.ids }
             : {}),
         })),
         usage: usageOf(terminal),
-      }),
+      })
+    },
   }
 }
