@@ -28,6 +28,7 @@ const layerFaulty = Layer.effect(
       client: liveHost,
       faults: {
         latencyMs: () => draw.between(0, 4),
+        lagMs: () => (draw.chance(0.1) ? draw.between(0, 20) : 0),
         fate: () => "well",
         timeoutMs: 100,
         sessionMs: 1000,

@@ -57,6 +57,11 @@ export class Connection {
     })
   }
 
+  /** By the gateway's clock. */
+  get now(): () => number {
+    return this.#options.gateway.now
+  }
+
   /** The gateway's end. */
   listen(hooks: GatewayHooks): void {
     this.#hooks = hooks

@@ -21,6 +21,8 @@ export type Fate = "well" | "unsent" | "requestLost" | "ackLost" | "twice" | "la
 
 export interface Faults {
   readonly latencyMs: () => number
+  /** How much later than all else the next records of a tail come. */
+  readonly lagMs: () => number
   readonly fate: () => Fate
   /** Until a lost answer is given up. */
   readonly timeoutMs: number
@@ -142,9 +144,10 @@ const openTail = (
     while (rest.length > 0) {
       const some = rest.slice(0, faults.portion(rest.length))
       rest = rest.slice(some.length)
-      wires.toClient.send(`${lane} ${partition.partition}`, () => {
+      const give = () => {
         if (isOpen) tail.onRecords(partition, some)
-      })
+      }
+      wires.toClient.send(`${lane} ${partition.partition}`, give, faults.lagMs())
     }
   }
   const opened = ask(

@@ -46,6 +46,8 @@ export class World {
   readonly keyed = new Map<string, Set<string>>()
   isRough = true
   latencyFactor = 1
+  /** How much later a machine hears what comes to the log, at most: its tails lag, ms. */
+  readonly lags = new Map<Machine, number>()
 
   constructor(simulation: Simulation, counts: Map<string, number>) {
     this.simulation = simulation
@@ -188,6 +190,7 @@ export class World {
       count: this.count,
       faults: {
         latencyMs: this.#latencyMs,
+        lagMs: () => draw.next() * (this.lags.get(client) ?? 0),
         fate,
         timeoutMs: settings.timeoutMs,
         sessionMs: settings.sessionMs,

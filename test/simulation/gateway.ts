@@ -31,16 +31,24 @@ const readBytes = 700
 class ConnectionOutlet implements Outlet {
   readonly #connection: Connection
   readonly #projection: Projection
+  readonly #now: () => number
+  readonly #openedAt: number
   #pending = ""
+  #delivered = 0
+  #beganFull = false
+  #fedOn = 0
 
   constructor(connection: Connection, hooks: OutletHooks, requestId: string, made: Projection) {
     this.#connection = connection
     this.#projection = made
+    this.#now = connection.now
+    this.#openedAt = connection.now()
     connection.head({ kind: "stream", requestId })
     connection.listen({
       onGone: () => hooks.onGone(),
       onRoom: () => {
-        this.commit()
+        this.#fedOn = 0
+        this.#send()
         if (!this.full) hooks.onRoom()
       },
     })
@@ -51,10 +59,24 @@ class ConnectionOutlet implements Outlet {
   }
 
   put(frame: Frame): void {
+    if (this.#delivered === 0) this.#beganFull = this.full
+    this.#delivered++
     this.#pending += sseFrame(frame)
   }
 
+  /**
+   * Nothing is delivered to who is full, but for what was held until it opened and the one delivery
+   * that finds it full then.
+   */
   commit(): void {
+    if (this.#beganFull && this.#now() > this.#openedAt) this.#fedOn++
+    this.#delivered = 0
+    this.#beganFull = false
+    if (this.#fedOn > 1) throw new Error("a client that is full was fed on")
+    this.#send()
+  }
+
+  #send(): void {
     if (this.#connection.full) return
     this.#connection.write(this.#pending)
     this.#pending = ""

@@ -29,8 +29,8 @@ export const mutations: ReadonlyArray<Mutation> = [
     name: "repeated-positions",
     guards: "3: positions that are held are dropped",
     file: fold,
-    find: "for (let i = held - entry.position; i < count; i++) {",
-    replace: "for (let i = 0; i < count; i++) {",
+    find: "const held = choice.tokens\n",
+    replace: "const held = Math.min(choice.tokens, entry.position)\n",
   },
   {
     name: "history-joins-early",

@@ -37,7 +37,8 @@ const runRange = (range: SeedRange, onDone: (seeds: number) => void): Promise<Se
       else onDone(1)
     })
     running.once("error", reject)
-    running.once("exit", (code) => {
+    // Its last message may come after its exit, but not after the channel's end.
+    running.once("close", (code) => {
       if (report !== null) resolve(report)
       else reject(new Error(`a process of the simulation ended with ${code}`))
     })

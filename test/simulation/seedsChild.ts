@@ -30,4 +30,3 @@ for (let i = 0; i < range.count; i++) {
   if (range.stopsAtFailure && failures.length > 0) break
 }
 tell({ report: { seeds, failures, counts: Object.fromEntries(counts), simulatedMs } })
-process.disconnect?.()

@@ -20,6 +20,7 @@ export interface Troubles {
   readonly jumps: number
   readonly ghosts: number
   readonly storms: number
+  readonly lags: number
   readonly enginesLost: number
   readonly sequencesFailed: number
   readonly producedTwice: number
@@ -76,7 +77,7 @@ export const drawSettings = (draw: Draw): Settings => {
   }
   return {
     workers: 1 + draw.below(3),
-    gateways: 1 + draw.below(2),
+    gateways: 1 + draw.below(3),
     requests: 2 + draw.below(6),
     requestPartitions,
     tokenPartitions: 1 + draw.below(2),
@@ -100,6 +101,7 @@ export const drawSettings = (draw: Draw): Settings => {
       jumps: sometimes(3, 0.3),
       ghosts: sometimes(3, 0.4),
       storms: sometimes(2, 0.3),
+      lags: sometimes(6, 0.6),
       enginesLost: sometimes(1, 0.2),
       sequencesFailed: sometimes(2, 0.2),
       producedTwice: sometimes(2, 0.3),

@@ -10,6 +10,9 @@ import { group, type World } from "./World.ts"
 /** Clocks of processes may differ by so much: what the token log's readers allow for. */
 const skewMsMax = 900
 
+/** How often somebody looks at what is committed. */
+const looks = 12
+
 const workerOf = ({ workers, simulation }: World) => simulation.draw.pick(workers).now
 
 const gatewayOf = ({ gateways, simulation }: World) => simulation.draw.pick(gateways).now
@@ -78,6 +81,16 @@ const storm = (world: World): void => {
   })
 }
 
+/** One machine hears from the log late, while the others do not. */
+const lag = (world: World): void => {
+  const { draw } = world.simulation
+  const machine = draw.chance(0.5) ? workerOf(world)?.machine : gatewayOf(world)?.machine
+  if (machine === undefined) return
+  world.count("lagged")
+  world.lags.set(machine, draw.between(5, 250))
+  world.simulation.plan(draw.between(20, 400), () => world.lags.delete(machine))
+}
+
 const jump = (world: World): void => {
   const { draw } = world.simulation
   const machine = draw.chance(0.5) ? workerOf(world)?.machine : gatewayOf(world)?.machine
@@ -99,6 +112,7 @@ const happen: Readonly<Record<keyof Troubles, (world: World) => void>> = {
   jumps: jump,
   ghosts: haunt,
   storms: storm,
+  lags: lag,
   enginesLost: (world) => {
     const worker = workerOf(world)
     worker?.machine.enter(() => worker.scripted.lose("the device fell off the bus"))
@@ -123,7 +137,7 @@ export const planTroubles = (world: World): void => {
       simulation.plan(simulation.draw.between(0, roughMs), () => happen[name](world))
     }
   }
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < looks; i++) {
     simulation.plan(simulation.draw.between(0, roughMs * 1.5), () => world.look())
   }
 }
@@ -132,5 +146,6 @@ export const planTroubles = (world: World): void => {
 export const makePeace = (world: World): void => {
   world.isRough = false
   world.latencyFactor = 1
+  world.lags.clear()
   for (const { now } of [...world.workers, ...world.gateways]) now?.machine.continue()
 }

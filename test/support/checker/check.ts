@@ -47,6 +47,8 @@ export interface CheckOptions {
   readonly undisturbed?: (request: RequestAccepted) => ReadonlyArray<Undisturbed> | null
   /** Of the model, where answers show logprobs. */
   readonly facts?: ModelFacts
+  /** Claims without progress after which a request is given up. */
+  readonly claimsMax?: number
   /** How late after its deadline a terminal entry may be; without it, nobody asks. */
   readonly lateMsMax?: number
 }
@@ -64,6 +66,7 @@ export const invariants = [
   "as undisturbed",
   "letter",
   "by its deadline",
+  "given up in time",
 ] as const
 
 export type Invariant = (typeof invariants)[number]
@@ -84,6 +87,7 @@ const emptyCanon = (requestId: string): Canon =>
     places: [],
     terminal: null,
     claims: 0,
+    idleClaimsMax: 0,
     contradictions: [],
     voids: [],
     ids: [],
@@ -118,6 +122,10 @@ const checkRequest = (
     if (lateMs > options.lateMsMax) {
       say("by its deadline", requestId, `it ended ${lateMs} ms after its deadline`)
     }
+  }
+  const { idleClaimsMax } = canon
+  if (options.claimsMax !== undefined && idleClaimsMax > options.claimsMax) {
+    say("given up in time", requestId, `it was claimed ${idleClaimsMax} times without a token`)
   }
   if (terminal?.outcome === "finished") checkWhole(say, request, canon)
   checkUndisturbed(say, request, canon, options)

@@ -44,6 +44,8 @@ export interface Canon {
   readonly places: ReadonlyArray<Place>
   readonly terminal: TerminalEvent | null
   readonly claims: number
+  /** The most claims that counted one after the other without a token between. */
+  readonly idleClaimsMax: number
   /** Tokens of a position that is held which differ from those held. */
   readonly contradictions: ReadonlyArray<string>
   readonly voids: ReadonlyArray<VoidEntry>
@@ -79,6 +81,8 @@ class Folding implements Canon {
   readonly #scores = new Map<number, Extract<TokenEntry, { kind: "PromptScored" }>["logprobs"]>()
   #holder: { readonly attempt: number; readonly worker: string } | null = null
   terminal: TerminalEvent | null = null
+  idleClaimsMax = 0
+  #idleClaims = 0
 
   constructor(requestId: string) {
     this.requestId = requestId
@@ -107,6 +111,7 @@ class Folding implements Canon {
     if (entry.kind === "AttemptClaimed") {
       if (entry.attempt !== this.claims + 1) return "stale"
       this.#holder = { attempt: entry.attempt, worker: entry.worker }
+      this.idleClaimsMax = Math.max(this.idleClaimsMax, ++this.#idleClaims)
       return null
     }
     const isHolders =
@@ -179,6 +184,7 @@ class Folding implements Canon {
         stopReason: isLast ? entry.stopReason : null,
       }
       tokens.push(event)
+      this.#idleClaims = 0
       this.#push(event, at)
     }
     return isNew ? null : "repeated"
