@@ -123,17 +123,17 @@ inline void fill_dense(const Part& part, FastRandom* random, TestMatrix* out) {
   for (size_t i = 0; i < stored.size(); ++i) {
     const float wish = random->value() * scale;
     stored[i] = is_f16 ? f32_to_f16(wish) : f32_to_bf16(wish);
-    const float kept = is_f16 ? bf16_to_f32(f32_to_bf16(f16_to_f32(stored[i])))
-                              : bf16_to_f32(stored[i]);
+    const float kept =
+        is_f16 ? bf16_to_f32(f32_to_bf16(f16_to_f32(stored[i]))) : bf16_to_f32(stored[i]);
     const auto row = static_cast<uint32_t>(i / inputs);
     out->values[size_t{part.at(row)} * inputs + i % inputs] = kept;
   }
   const DeviceArray<uint16_t> device(stored);
   const DenseTensor tensor{
       is_f16 ? DenseType::kF16 : DenseType::kBf16, device.data(), part.rows, inputs};
-  CHECK(place_dense(tensor, part.placement, reinterpret_cast<uint16_t*>(out->weights.data()),
-                    nullptr)
-            .is_ok());
+  CHECK(
+      place_dense(tensor, part.placement, reinterpret_cast<uint16_t*>(out->weights.data()), nullptr)
+          .is_ok());
   CHECK_EQ(cudaDeviceSynchronize(), cudaSuccess);
 }
 

@@ -1,4 +1,5 @@
-// Copies of 16 bytes from global to shared memory that pass no register, on every chip since sm_80.
+// Copies of 16 or 8 bytes from global to shared memory that pass no register, on every chip since
+// sm_80.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,10 @@ __device__ __forceinline__ void copy16_async(uint32_t to, const void* from, bool
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(is_there ? 16 : 0)
       : "memory");
+}
+
+__device__ __forceinline__ void copy8_async(uint32_t to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(from) : "memory");
 }
 
 __device__ __forceinline__ void copies_commit() {

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/strip_linear.h"
+#include "kernels/cuda/wide_linear.h"
 #include "runtime/cuda/cublaslt.h"
 
 namespace sluice {
@@ -45,11 +46,16 @@ Regions regions_of(const LinearOptions& options) {
   regions.workspace = take(&at, kBlasWorkspaceBytes);
   regions.gate_up = take(&at, uint64_t{options.rows_max} * options.gate_outputs_max * 2);
   regions.slice = take(&at, options.has_quantised ? kSliceBytes : 0);
-  regions.partials = take(&at, strip_partial_bytes(shape));
-  regions.arrivals = take(&at, strip_arrival_bytes(shape));
+  regions.partials = take(&at, std::max(strip_partial_bytes(shape), wide_partial_bytes()));
+  regions.arrivals =
+      take(&at, std::max(strip_arrival_bytes(shape), wide_arrival_bytes(options.outputs_max)));
   regions.total = at;
   return regions;
 }
+
+// Rows up to which quantised weights are read as they are: above, the tensor cores are the limit,
+// and cuBLASLt uses them better.
+constexpr uint32_t kWideRowsMax = 64;
 
 // Algorithms are chosen for a bucket of rows and run with its rows or fewer.
 uint32_t bucket_of(uint32_t rows) {
@@ -76,26 +82,24 @@ class Layers final : public LinearLayers {
   Status run(const LinearArgs& args, DeviceStream stream) override {
     if (args.rows == 0) return Status::ok();
     SLUICE_CHECK(args.rows <= options_.rows_max);
-    if (args.rows <= kStripRowsMax || blas_ == nullptr) return run_strips(args, stream);
+    const bool is_dense = args.matrix->format == DeviceFormat::kBf16;
+    if (!options_.deterministic && args.rows <= strip_rows_max(*args.matrix)) {
+      return strip_linear(args, strip_scratch(), stream);
+    }
+    // cuBLASLt adds no bf16 bias to float32 results.
+    const bool has_odd_bias = args.output == LinearOutput::kF32 && args.matrix->bias != nullptr;
+    if (blas_ == nullptr || has_odd_bias || (!is_dense && args.rows <= kWideRowsMax)) {
+      return wide_linear(args, strip_scratch(), stream);
+    }
     return run_blas(args, stream);
   }
 
   const char* blas() const override { return blas_name_.c_str(); }
 
  private:
-  // Rows do not know of each other, so a tile after another gives the same bits as all at once.
-  Status run_strips(const LinearArgs& args, DeviceStream stream) {
-    const StripScratch scratch{scratch_ + regions_.partials,
-                               reinterpret_cast<uint32_t*>(scratch_ + regions_.arrivals)};
-    const uint32_t out_bytes = args.output == LinearOutput::kF32 ? 4 : 2;
-    LinearArgs tile = args;
-    for (uint32_t row = 0; row < args.rows; row += kStripRowsMax) {
-      tile.rows = std::min(kStripRowsMax, args.rows - row);
-      tile.x = args.x + uint64_t{row} * args.x_stride;
-      tile.out = static_cast<uint8_t*>(args.out) + uint64_t{row} * args.out_stride * out_bytes;
-      SLUICE_RETURN_IF_ERROR(strip_linear(tile, scratch, stream));
-    }
-    return Status::ok();
+  StripScratch strip_scratch() const {
+    return {scratch_ + regions_.partials,
+            reinterpret_cast<uint32_t*>(scratch_ + regions_.arrivals)};
   }
 
   Status run_blas(const LinearArgs& args, DeviceStream stream) {
@@ -118,6 +122,11 @@ class Layers final : public LinearLayers {
   Status run_dense(const LinearArgs& args, DeviceStream stream) {
     const DeviceMatrix& matrix = *args.matrix;
     if (matrix.format == DeviceFormat::kBf16) return run_gemm(args, matrix, stream);
+    if (matrix.widened != nullptr) {
+      DeviceMatrix whole = matrix;
+      whole.weights = matrix.widened;
+      return run_gemm(args, whole, stream);
+    }
     const auto most = static_cast<uint32_t>(kSliceBytes / (uint64_t{matrix.inputs} * 2));
     const uint32_t count = std::max(most / kSliceStep * kSliceStep, kStripRows);
     const uint32_t out_bytes = args.output == LinearOutput::kF32 ? 4 : 2;

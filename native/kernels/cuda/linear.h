@@ -1,10 +1,10 @@
 // y = x Wᵀ (+ bias) for the rows of a step, W in bf16, int4 with groups, or int8 by output. Which
-// kernel runs follows from the format and from the number of rows: the strip kernel (decode.cuh's
-// order of summing) for few, cuBLASLt for many.
+// kernel runs follows from the format and from the number of rows: up to 16 the strip kernel, up to
+// 64 of int4 and int8 the wide kernel, above cuBLASLt.
 //
-// In deterministic mode every number of rows takes the strip kernels, whose bits depend on W and on
-// that row of x alone. Otherwise that holds among 1 .. kStripRowsMax rows, and above for equal
-// numbers of rows.
+// In deterministic mode every number of rows takes the wide kernel, so that the bits of a row
+// depend on W and on that row of x alone. Otherwise this holds among 1 .. 16 rows; above, equal
+// numbers of rows give equal bits.
 //
 // Nothing here allocates device memory after open(); every run may be captured in a graph once the
 // same number of rows ran outside of one. Weights are read before the wait for earlier kernels of
@@ -30,6 +30,9 @@ struct DeviceMatrix {
   const void* weights = nullptr;   // bf16: [outputs, inputs]; others: see weights.h
   const void* scales = nullptr;    // int4, int8: see weights.h
   const uint16_t* bias = nullptr;  // [outputs] bf16, or null
+  // int4, int8: a copy in bf16 [outputs, inputs] for many rows, made by widen_weights(), or null:
+  // then they are widened slice by slice in each run.
+  const uint16_t* widened = nullptr;
 };
 
 enum class LinearOutput {

@@ -71,6 +71,16 @@ __device__ __forceinline__ void store_tile(const StripParameters& p,
   }
 }
 
+// Counts one up; what the warp wrote before is seen by whoever counts after.
+__device__ __forceinline__ uint32_t arrive(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+               : "=r"(before)
+               : "l"(counter)
+               : "memory");
+  return before;
+}
+
 // Leaves this split's sums for the block that comes last, or is that block: then true, with the
 // sums over all splits. `tiles` are all tiles of the launch.
 __device__ __forceinline__ bool join_splits(const StripParameters& p,
@@ -84,16 +94,15 @@ __device__ __forceinline__ bool join_splits(const StripParameters& p,
   float4* mine = p.partials + (uint64_t{strip} * splits * tiles + tile) * 32 + lane;
   const uint64_t split_stride = uint64_t{tiles} * 32;
   __stcg(mine + split * split_stride, *sums);
-  __threadfence();
   __syncwarp();
   uint32_t* arrivals = p.arrivals + strip * tiles + tile;
   uint32_t before = 0;
-  if (lane == 0) before = atomicAdd(arrivals, 1);
+  if (lane == 0) before = arrive(arrivals);
   before = __shfl_sync(0xFFFFFFFFu, before, 0);
   if (before + 1 < splits) return false;
-  __threadfence();
   if (lane == 0) *arrivals = 0;
   float4 total = __ldcg(mine);
+#pragma unroll 1
   for (uint32_t s = 1; s < splits; ++s) total = add4(total, __ldcg(mine + s * split_stride));
   *sums = total;
   return true;
@@ -111,25 +120,27 @@ struct StripFinish {
   __device__ StripFinish(const StripParameters& parameters, uint8_t* shared, uint32_t of_split)
       : p(parameters), buffers(reinterpret_cast<float4*>(shared)), split(of_split) {}
 
-  // Called by the whole block. Two buffers in turn: whoever writes one has passed the barrier
-  // behind which its last readers were.
+  // Called by the whole block; `item` counts its strips. Two buffers in turn: whoever writes one
+  // has passed the barrier behind which its last readers were. The warps that add take turns, so
+  // that none falls behind.
   __device__ void run(const float4 (&sums)[kTiles],
                       uint32_t strip,
                       uint32_t warp,
                       uint32_t part,
-                      uint32_t parity) const {
+                      uint32_t item) const {
     const uint32_t lane = threadIdx.x % 32;
-    float4* buffer = buffers + parity * kBufferVectors + part * kTiles * kStripWarps * 32;
+    float4* buffer = buffers + item % 2 * kBufferVectors + part * kTiles * kStripWarps * 32;
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) buffer[(n * kStripWarps + warp) * 32 + lane] = sums[n];
     __syncthreads();
-    if (warp >= kTiles || strip >= p.shape.strips) return;
-    const float4* read = buffer + warp * kStripWarps * 32 + lane;
+    const uint32_t tile = (warp + item * kTiles) % kStripWarps;
+    if (tile >= kTiles || strip >= p.shape.strips) return;
+    const float4* read = buffer + tile * kStripWarps * 32 + lane;
     float4 total = read[0];
 #pragma unroll
     for (uint32_t w = 1; w < kStripWarps; ++w) total = add4(total, read[w * 32]);
-    if (p.shape.splits > 1 && !join_splits(p, strip, split, warp, kTiles, &total)) return;
-    store_tile(p, strip, warp * 8, total);
+    if (p.shape.splits > 1 && !join_splits(p, strip, split, tile, kTiles, &total)) return;
+    store_tile(p, strip, tile * 8, total);
   }
 };
 

@@ -1,9 +1,11 @@
 // The three weight formats as the strip kernels see them: what a warp reads for one chunk of 16
-// outputs (a Stage, in registers), and how it becomes tensor core steps. In each, 16-byte accesses
-// feed fragments without any shuffle, because a dot product does not care for the order of its
-// inputs as long as both sides agree on it.
+// outputs (a Stage), and how it becomes tensor core steps. Every lane copies into its own part of a
+// slot in shared memory and reads only that, so a warp's stream needs no barrier. In each format,
+// 16-byte accesses feed fragments without any shuffle, because a dot product does not care for the
+// order of its inputs as long as both sides agree on it.
 #pragma once
 
+#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/int4_layout.cuh"
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/strip_shape.h"
@@ -84,8 +86,9 @@ __device__ __forceinline__ void prefetch_rows(const StripParameters& p,
 // 8t + 4j + {0, 1} as its k 2t, 2t + 1 and 8t + 4j + {2, 3} as 2t + 8, 2t + 9.
 struct Bf16Format {
   static constexpr uint32_t kChunk = 32;
-  static constexpr uint32_t kSharedPad = 64;  // rows two apart meet in the same banks
-  static constexpr int kBlocks = 3;           // of an SM, for registers
+  static constexpr uint32_t kSharedPad = 64;     // rows two apart meet in the same banks
+  static constexpr uint32_t kStageBytes = 1024;  // of a warp
+  static constexpr int kBlocks = 4;              // of an SM, for registers
 
   struct Stage {
     uint4 low;
@@ -102,14 +105,15 @@ struct Bf16Format {
     prefetch_rows(p, share, kChunk * 2, p.inputs * 2, lane);
   }
 
-  static __device__ void load(
-      const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, Stage* stage) {
-    if (chunk * kChunk + id.t() * 8 < p.inputs) {
-      stage->low = load_weights16(base.low + chunk * (kChunk * 2));
-      stage->high = load_weights16(base.high + chunk * (kChunk * 2));
-    } else {
-      stage->low = stage->high = make_uint4(0, 0, 0, 0);
-    }
+  static __device__ void copy(
+      const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
+    const bool is_there = chunk * kChunk + id.t() * 8 < p.inputs;
+    copy16_async(slot + id.lane * 16, base.low + chunk * (kChunk * 2), is_there);
+    copy16_async(slot + 512 + id.lane * 16, base.high + chunk * (kChunk * 2), is_there);
+  }
+
+  static __device__ Stage read(uint32_t slot, LaneId id) {
+    return {load_shared16(slot + id.lane * 16), load_shared16(slot + 512 + id.lane * 16)};
   }
 
   static __device__ TileAddress
@@ -139,7 +143,8 @@ struct Bf16Format {
 struct Int8Format {
   static constexpr uint32_t kChunk = 64;
   static constexpr uint32_t kSharedPad = 16;
-  static constexpr int kBlocks = 3;
+  static constexpr uint32_t kStageBytes = 1024;
+  static constexpr int kBlocks = 4;
 
   struct Stage {
     uint4 low;
@@ -156,14 +161,15 @@ struct Int8Format {
     prefetch_rows(p, share, kChunk, p.inputs, lane);
   }
 
-  static __device__ void load(
-      const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, Stage* stage) {
-    if (chunk * kChunk + id.t() * 16 < p.inputs) {
-      stage->low = load_weights16(base.low + chunk * kChunk);
-      stage->high = load_weights16(base.high + chunk * kChunk);
-    } else {
-      stage->low = stage->high = make_uint4(0, 0, 0, 0);
-    }
+  static __device__ void copy(
+      const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
+    const bool is_there = chunk * kChunk + id.t() * 16 < p.inputs;
+    copy16_async(slot + id.lane * 16, base.low + chunk * kChunk, is_there);
+    copy16_async(slot + 512 + id.lane * 16, base.high + chunk * kChunk, is_there);
+  }
+
+  static __device__ Stage read(uint32_t slot, LaneId id) {
+    return {load_shared16(slot + id.lane * 16), load_shared16(slot + 512 + id.lane * 16)};
   }
 
   static __device__ TileAddress
@@ -208,8 +214,9 @@ template <int kGroup>
 struct Int4Format {
   static constexpr uint32_t kChunk = 128;
   static constexpr uint32_t kSharedPad = 16;
-  static constexpr int kBlocks = 2;
   static constexpr int kGroups = static_cast<int>(kChunk) / kGroup;
+  static constexpr uint32_t kStageBytes = 1024 + 256 * kGroups;
+  static constexpr int kBlocks = 3;
   static constexpr int kStepsOfGroup = kGroup / 16;
 
   struct Stage {
@@ -238,14 +245,25 @@ struct Int4Format {
                 (end - begin) * 1024);
   }
 
-  static __device__ void load(
-      const StripParameters&, const StripBase& base, uint32_t chunk, LaneId, Stage* stage) {
-    stage->words[0] = load_weights16(base.low + chunk * 1024);
-    stage->words[1] = load_weights16(base.low + chunk * 1024 + 512);
+  static __device__ void copy(
+      const StripParameters&, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
+    copy16_async(slot + id.lane * 16, base.low + chunk * 1024, true);
+    copy16_async(slot + 512 + id.lane * 16, base.low + chunk * 1024 + 512, true);
 #pragma unroll
     for (int i = 0; i < kGroups; ++i) {
-      stage->scales[i] = load_weights8(base.high + (chunk * kGroups + i) * 64);
+      copy8_async(slot + 1024 + i * 256 + id.lane * 8, base.high + (chunk * kGroups + i) * 64);
     }
+  }
+
+  static __device__ Stage read(uint32_t slot, LaneId id) {
+    Stage stage;
+    stage.words[0] = load_shared16(slot + id.lane * 16);
+    stage.words[1] = load_shared16(slot + 512 + id.lane * 16);
+#pragma unroll
+    for (int i = 0; i < kGroups; ++i) {
+      stage.scales[i] = load_shared8(slot + 1024 + i * 256 + id.lane * 8);
+    }
+    return stage;
   }
 
   // For ldmatrix: lane l names row l % 8 of the tile, 8 inputs from 8 (l / 8).

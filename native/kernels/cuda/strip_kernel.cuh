@@ -1,9 +1,10 @@
 // y = x Wᵀ for few rows: every block keeps its rows' activations in shared memory and streams
-// strips of weights through registers, several loads ahead, also from one strip to the next.
-// Weights are asked for before the wait for the kernel that makes the activations.
+// strips of weights through a ring of asynchronous copies in each warp, several ahead, also from
+// one strip to the next. (Loads to registers did not overlap: the compiler waits for all of them
+// where it needs one.) Weights are asked for before the wait for the kernel that makes the
+// activations.
 #pragma once
 
-#include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/strip_finish.cuh"
 #include "kernels/cuda/strip_format.cuh"
@@ -40,7 +41,7 @@ __device__ __forceinline__ void fill_rows(const StripParameters& p,
 }
 
 // kParts strips side by side in a block of 8 kParts warps, kTiles tiles of 8 rows, kDepth chunks
-// in flight a warp.
+// under way in each warp.
 template <typename Format, int kTiles, int kParts, int kDepth, int kBlocks>
 __global__ __launch_bounds__(kStripWarps * 32 * kParts,
                              kBlocks) void strip_kernel(const __grid_constant__ StripParameters p) {
@@ -54,30 +55,33 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
   const uint32_t groups = (p.shape.strips + kParts - 1) / kParts;
   const uint32_t first_chunk = split * p.shape.split_chunks;
   const uint32_t end_chunk = min(first_chunk + p.shape.split_chunks, p.shape.chunks);
+  const StripFinish<kTiles, kParts> finish(p, shared_bytes, split);
+  constexpr uint32_t kRingBytes = kDepth * Format::kStageBytes;
+  const uint32_t rings = shared_address(shared_bytes) + finish.kSharedBytes;
+  const uint32_t ring = rings + threadIdx.x / 32 * kRingBytes;
 
   pdl_launch_dependents();
   StripCursor<Format, kParts> ahead{blockIdx.x / splits, 0, {}};
   ahead.enter(p, part, id);
-  typename Format::Stage stages[kDepth];
-  const auto load_next = [&](typename Format::Stage* stage) {
-    if (ahead.group >= groups) return;
-    const uint32_t chunk = first_chunk + ahead.step * kStripWarps + warp;
-    if (chunk < end_chunk) Format::load(p, ahead.base, chunk, id, stage);
-    if (++ahead.step == p.shape.steps) {
-      ahead.step = 0;
-      ahead.group += stride;
-      ahead.enter(p, part, id);
+  const auto copy_next = [&](uint32_t slot) {
+    if (ahead.group < groups) {
+      const uint32_t chunk = first_chunk + ahead.step * kStripWarps + warp;
+      if (chunk < end_chunk) Format::copy(p, ahead.base, chunk, id, slot);
+      if (++ahead.step == p.shape.steps) {
+        ahead.step = 0;
+        ahead.group += stride;
+        ahead.enter(p, part, id);
+      }
     }
+    copies_commit();
   };
-#pragma unroll
-  for (int d = 0; d < kDepth; ++d) load_next(&stages[d]);
+  for (int d = 0; d < kDepth; ++d) copy_next(ring + d * Format::kStageBytes);
   const uint32_t ahead_strip = ahead.group * kParts + part;
   const uint32_t ahead_chunk = first_chunk + ahead.step * kStripWarps;
   Format::prefetch(p, {ahead_strip, ahead_chunk, end_chunk, warp}, id.lane);
 
   pdl_wait();
-  const StripFinish<kTiles, kParts> finish(p, shared_bytes, split);
-  const uint32_t shared_x = shared_address(shared_bytes) + finish.kSharedBytes;
+  const uint32_t shared_x = rings + kParts * kStripWarps * kRingBytes;
   fill_rows(p, shared_x, first_chunk * Format::kChunk, p.shape.split_inputs() / 8);
   __syncthreads();
 
@@ -88,29 +92,23 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
     const uint32_t of_lane = min(n * 8 + id.lane % 8, p.rows - 1);
     x[n] = Format::tile_address(shared_x, of_g, id, p.shared_stride, of_lane);
   }
-  float4 sums[kTiles];
+  uint32_t slot = ring;
+  uint32_t item = 0;
+  for (uint32_t group = blockIdx.x / splits; group < groups; group += stride) {
+    float4 sums[kTiles];
 #pragma unroll
-  for (int n = 0; n < kTiles; ++n) sums[n] = make_float4(0, 0, 0, 0);
-  uint32_t group = blockIdx.x / splits;
-  uint32_t step = 0;
-  uint32_t parity = 0;
-  while (group < groups) {
-#pragma unroll
-    for (int d = 0; d < kDepth; ++d) {
-      if (group < groups) {
-        const uint32_t local = step * kStripWarps + warp;
-        if (first_chunk + local < end_chunk) Format::consume(stages[d], x, local, sums);
-        load_next(&stages[d]);
-        if (++step == p.shape.steps) {
-          finish.run(sums, group * kParts + part, warp, part, parity);
-#pragma unroll
-          for (int n = 0; n < kTiles; ++n) sums[n] = make_float4(0, 0, 0, 0);
-          step = 0;
-          group += stride;
-          parity ^= 1;
-        }
+    for (int n = 0; n < kTiles; ++n) sums[n] = make_float4(0, 0, 0, 0);
+#pragma unroll 2
+    for (uint32_t step = 0; step < p.shape.steps; ++step) {
+      copies_wait<kDepth - 1>();
+      const uint32_t local = step * kStripWarps + warp;
+      if (first_chunk + local < end_chunk) {
+        Format::consume(Format::read(slot, id), x, local, sums);
       }
+      copy_next(slot);
+      slot = slot + Format::kStageBytes == ring + kRingBytes ? ring : slot + Format::kStageBytes;
     }
+    finish.run(sums, group * kParts + part, warp, part, item++);
   }
 }
 

@@ -24,6 +24,16 @@ uint32_t multiprocessors() {
   return static_cast<uint32_t>(std::max(count, 1));
 }
 
+uint32_t block_shared_max() {
+  static const int bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  return static_cast<uint32_t>(bytes);
+}
+
+uint32_t sm_shared() {
+  static const int bytes = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor);
+  return static_cast<uint32_t>(bytes);
+}
+
 uint32_t even_blocks(uint32_t items, uint32_t most) {
   constexpr double kAlike = 0.03;
   uint32_t best = 1;
@@ -71,6 +81,14 @@ uint64_t strip_partial_bytes(const StripShape& shape) {
 
 uint64_t strip_arrival_bytes(const StripShape& shape) {
   return uint64_t{shape.strips} * kTilesMax * sizeof(uint32_t);
+}
+
+uint32_t strip_rows_max(const DeviceMatrix& matrix) {
+  constexpr uint32_t kRingsAndSums = 88 * 1024;  // of the largest launch
+  const uint32_t row_bytes = strip_shape(matrix).split_inputs() * 2 + 64;
+  const uint32_t most = block_shared_max();
+  const uint32_t fitting = most < kRingsAndSums ? 0 : (most - kRingsAndSums) / row_bytes;
+  return std::min(kStripRowsMax, fitting);
 }
 
 Status strip_linear(const LinearArgs& args, const StripScratch& scratch, DeviceStream stream) {

@@ -18,7 +18,10 @@ struct StripScratch {
 uint64_t strip_partial_bytes(const StripShape& shape);
 uint64_t strip_arrival_bytes(const StripShape& shape);
 
-// At most kStripRowsMax rows.
+// What fits into a block of the device at hand; at most kStripRowsMax.
+uint32_t strip_rows_max(const DeviceMatrix& matrix);
+
+// At most strip_rows_max() rows.
 Status strip_linear(const LinearArgs& args, const StripScratch& scratch, DeviceStream stream);
 
 }  // namespace sluice
