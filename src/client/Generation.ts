@@ -28,8 +28,8 @@ export interface Asked {
 
 /** What a chunk of any dialect says, if it says anything. */
 const saidIn = ({ choices, ...chunk }: Chunk): Omit<Piece, "cursor"> | null => {
-  const [first] = choices ?? []
-  if (first === undefined && chunk.index === undefined) return null
+  const first = choices?.[0]
+  if (!first && chunk.index === undefined) return null
   return {
     choice: first?.index ?? chunk.choice ?? 0,
     text: first?.text ?? first?.delta?.content ?? chunk.delta ?? "",
@@ -66,7 +66,7 @@ export class Generation implements AsyncIterable<Piece> {
       try {
         for await (const message of this.#connect()) {
           const piece = this.#take(message)
-          if (piece !== null) yield piece
+          if (piece) yield piece
           if (this.isDone) return
         }
       } catch (error) {
@@ -90,7 +90,7 @@ export class Generation implements AsyncIterable<Piece> {
    */
   async cancel(): Promise<void> {
     this.#isCancelled = true
-    if (this.requestId === null) await this.#known
+    if (!this.requestId) await this.#known
     const { url, headers, fetch } = this.#settings
     for (let failures = 1; !this.isDone; failures++) {
       const lost: unknown = await fetch(`${url}/v1/requests/${this.requestId}`, {
@@ -109,7 +109,7 @@ export class Generation implements AsyncIterable<Piece> {
     this.#signal.throwIfAborted()
     const said = cause instanceof SluiceError ? cause : null
     if (said?.isPassing === false || failures > this.#settings.retries) {
-      if (said !== null) throw said
+      if (said) throw said
       const message = "No server answers."
       throw new SluiceError({ code: "connection_lost", message }, true, 0, cause)
     }
@@ -143,7 +143,7 @@ export class Generation implements AsyncIterable<Piece> {
               stream: true,
             }),
           },
-      onAccepted: (id) => this.#learn(id),
+      onId: (id) => this.#learn(id),
     })
   }
 
@@ -166,6 +166,6 @@ export class Generation implements AsyncIterable<Piece> {
     this.isDone = isEnd
     this.cursor = cursor ?? this.cursor
     const said = isEnd ? null : saidIn(data)
-    return said === null ? null : { cursor: this.cursor, ...said }
+    return said && { cursor: this.cursor, ...said }
   }
 }

@@ -54,8 +54,7 @@ const pauseOf =
     new Promise((resolve) => {
       const [word = 0] = randomWords()
       const fullMs = Math.min(longest, first * 2 ** failures)
-      const ms = failures > 0 ? Math.max(leastMs, (fullMs * word) / 2 ** 32) : 0
-      const timer = setTimeout(done, ms)
+      const timer = setTimeout(done, failures && Math.max(leastMs, (fullMs * word) / 2 ** 32))
       signal.addEventListener("abort", done)
       function done() {
         clearTimeout(timer)

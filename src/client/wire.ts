@@ -63,7 +63,7 @@ const guard = ({ signal, idleMs }: Connection, close: () => void) => {
 export interface SseOptions extends Connection {
   readonly fetch: typeof fetch
   readonly init: RequestInit
-  readonly onAccepted: (requestId: string | null) => void
+  readonly onId: (requestId: string | null) => void
 }
 
 export async function* sseMessages(options: SseOptions): AsyncGenerator<Message> {
@@ -73,16 +73,16 @@ export async function* sseMessages(options: SseOptions): AsyncGenerator<Message>
     const init = { ...options.init, signal: closing.signal }
     const answer = await options.fetch(options.url, init)
     if (!answer.ok) throw await errorOfAnswer(answer)
-    options.onAccepted(answer.headers.get("x-request-id"))
-    if (answer.body === null) yield { cursor: null, data: {}, isEnd: true }
-    const reader = answer.body?.getReader()
+    options.onId(answer.headers.get("x-request-id"))
+    if (answer.body === null) return yield { cursor: null, data: {}, isEnd: true }
+    const reader = answer.body.getReader()
     const decoder = new TextDecoder()
     let text = ""
     for (;;) {
-      const read = await reader?.read()
-      if (read === undefined || read.done) return
+      const { done, value } = await reader.read()
+      if (done) return
       touch()
-      text += decoder.decode(read.value, { stream: true })
+      text += decoder.decode(value, { stream: true })
       const blocks = text.split("\n\n")
       // What is cut off in the middle of a block comes again, whole, after the cursor before it.
       text = blocks.pop() ?? ""
@@ -118,15 +118,15 @@ export async function* socketMessages(options: SocketOptions): AsyncGenerator<Me
     wake()
   }
   const { touch, end } = guard(options, close)
-  socket.onopen = () => socket.send(JSON.stringify(options.first))
-  socket.onclose = socket.onerror = close
-  socket.onmessage = ({ data }) => {
+  socket.addEventListener("open", () => socket.send(JSON.stringify(options.first)))
+  socket.addEventListener("close", close)
+  socket.addEventListener("message", ({ data }) => {
     if (isClosed) return
     touch()
     waiting.push(data)
     if (waiting.length >= waitingMax) close()
     wake()
-  }
+  })
   try {
     for (;;) {
       for (let text = waiting.shift(); text !== undefined; text = waiting.shift()) {

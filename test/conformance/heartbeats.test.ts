@@ -69,7 +69,7 @@ describe.each(["comment", "event", "off"])("heartbeats: %s", (mode) => {
   it("EventSource and sluice/client", async () => {
     const mine = new SluiceClient({ url: server?.url ?? "" })
     const begun = mine.complete({ prompt: "Once", ...base })
-    for await (const _ of begun) break
+    await begun[Symbol.asyncIterator]().next()
     const told = new Promise<string>((resolve) => {
       let all = ""
       const source = new EventSource(`${server?.url}/v1/requests/${begun.requestId}/events`)

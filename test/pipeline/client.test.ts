@@ -1,10 +1,11 @@
 // sluice/client over a network that breaks at any byte: the text comes exactly once, by server-sent
 // events and by WebSocket. What it cannot mend is a typed error; cancel and leaving do as they say.
 import { rolldown } from "rolldown"
-import { afterEach, assert, describe, it } from "vitest"
+import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
 import { type Generation, SluiceClient, SluiceError } from "../../src/client/client.ts"
 import { type CuttingProxy, cuttingProxy } from "../support/conformance/cuttingProxy.ts"
 import { useServer } from "../support/conformance/server.ts"
+import { type Sluice, startSluice } from "../support/server.ts"
 import { makeRandom } from "../support/tokenizer.ts"
 
 const server = useServer()
@@ -164,4 +165,27 @@ it("is smaller than 5 KB, minified, and depends on nothing", async () => {
   const [chunk] = output
   assert.deepStrictEqual(chunk.imports, [])
   assert.isBelow(Buffer.byteLength(chunk.code), 5000)
+})
+
+describe.each(transports)("with an API key, over %s", (transport) => {
+  let keyed: Sluice | null = null
+  beforeAll(async () => {
+    const env = { SLUICE_API_KEYS: "someone:sk-one/two+three=" }
+    keyed = await startSluice({ flags: ["--engine", "scripted"], env })
+  })
+  afterAll(async () => {
+    await keyed?.stop()
+  })
+
+  it("is let in, resumes and cancels; without one it is not", async () => {
+    const url = keyed?.url ?? ""
+    const client = new SluiceClient({ url, transport, key: "sk-one/two+three=" })
+    const generation = client.complete(body)
+    const text = await generation.text()
+    assert.strictEqual(await client.resume(generation.requestId ?? "").text(), text)
+    await client.resume(generation.requestId ?? "").cancel()
+    const stranger = new SluiceClient({ url, transport, backoffMs, retries: 2 })
+    const error = await errorOf(stranger.complete(body).text())
+    assert.instanceOf(error, SluiceError)
+  })
 })

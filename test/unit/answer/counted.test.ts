@@ -61,7 +61,7 @@ const project = (
 describe.each([
   ["responses", responsesProjection],
   ["ui", uiProjection],
-] as const)("%s", (_, make) => {
+] as const)("%s", (_name, make) => {
   it("counts its frames from 1, without gap", () => {
     for (let seed = 1; seed <= 200; seed++) {
       const { request, events } = random(seed)

@@ -1,7 +1,6 @@
 // The two forms in which a request is read as a Durable Stream: its text, or its messages in a
 // dialect as JSON. How pieces become a body or an event, and what an offset looks like: a cursor in
 // fixed width, so that offsets sort as text.
-import type { RequestAccepted } from "../../../../schemas/types.ts"
 import { type MakeProjection, numberedByEvents } from "../dialect/Projection.ts"
 import { doneData } from "../dialect/terminal.ts"
 
@@ -22,7 +21,7 @@ export const jsonForm: Form = {
 export const isPiece = (data: string): boolean => data !== "" && data !== doneData
 
 /** The text of the first choice as it comes, and nothing else. */
-export const textProjection: MakeProjection = (_request: RequestAccepted) => ({
+export const textProjection: MakeProjection = () => ({
   ...numberedByEvents,
   needsHistory: false,
   idle: () => ({ data: "" }),
