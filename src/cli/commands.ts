@@ -128,9 +128,9 @@ const deadLetters: Command = {
   summary: "requests that were given up: shows them, sends them again",
   about: [
     "A request whose workers die again and again before its first token is given up after",
-    "worker.claimsMax claims, and so is a record that is no request. `list` shows all with their",
-    "cause, `show` one, without its prompts unless they are asked for; `replay` sends one again as a",
-    "new request with a new deadline, and prints its id.",
+    "worker.claimsMax claims, and so is a record that is no request. `list` shows all with",
+    "their cause, `show` one, without its prompts unless they are asked for; `replay` sends one",
+    "again as a new request with a new deadline, and prints its id.",
   ],
   settings: [...model, ...log],
   examples: [

@@ -88,7 +88,7 @@ describe("Idempotency-Key", () => {
     assert.deepStrictEqual(await ask(revived, "survives"), { ...first, isReplay: true })
   }, 60_000)
 
-  it("is a field of a WebSocket's message, and cancels go to the request it stands for", async () => {
+  it("is a field of a WebSocket's message too", async () => {
     const message = { prompt: "Once", max_tokens: 12, idempotency_key: "socket" }
     const messages = async (index: number, id: string) => {
       const ws = new WebSocket(`${on(index).url.replace("http", "ws")}/v1/stream`)
