@@ -233,8 +233,16 @@ export class Lifecycle {
   /** Another worker's claim, read from the log. */
   rivalClaim(item: InFlight, attempt: number, offset: number): void {
     const { phase, claim } = item
+    if (phase === "waiting" && item.history === null) return this.#unfresh(item)
     const holds = phase === "running" || phase === "ending"
     if (holds && claim !== null && !claim.rival(attempt, offset)) this.#yield(item)
+  }
+
+  /** Somebody was faster while it waited as one that nobody can have touched. */
+  #unfresh(item: InFlight): void {
+    this.#parts.admission.remove(item)
+    item.phase = "reading"
+    this.#events.wantsHistory(item)
   }
 
   /** A terminal entry of somebody else, or one that the fold found: it counts. */
