@@ -267,7 +267,7 @@ const worker = (get: Get): WorkerConfig => ({
     ),
   ),
   drainMs: get(
-    duration("worker.drainMs", [0, hour], 1000, "What running requests get to end at shutdown."),
+    duration("worker.drainMs", [0, hour], 1000, "What running requests get to end or change hands at shutdown."),
   ),
 })
 

@@ -2,7 +2,19 @@
 // engine and appends what it generates to the token log. This file ties the core to its logs,
 // engine and clock; what is decided about a request is in lifecycle.ts. Closing the layer drains it
 // (drain.ts).
-import { Clock, Context, Deferred, Effect, Layer, Queue, Random, Schedule, Schema } from "effect"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Layer,
+  Queue,
+  Random,
+  Schedule,
+  Schema,
+  Scope,
+} from "effect"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import { Log, type LogError } from "../../streams/Log.ts"
@@ -251,7 +263,8 @@ const make = Effect.fn("Worker.make")(function* () {
   engine.onLost((message) => parts.lose("engineLost", message))
   yield* followTokens(parts, core, starts)
   yield* followCommands(parts, core)
-  const consumer = yield* takeRequests(parts, core)
+  const group = yield* Scope.fork(yield* Effect.scope)
+  const consumer = yield* Effect.provideService(takeRequests(parts, core), Scope.Scope, group)
   core.backlog.connect(consumer)
   yield* serve(parts, core)
   const commit = Effect.suspend(() => {
@@ -278,7 +291,8 @@ const make = Effect.fn("Worker.make")(function* () {
     Effect.fnUntraced(function* () {
       heartbeat.become("draining")
       const isLost = Deferred.isDoneUnsafe(lost)
-      yield* drain({ core, drainMs: isLost ? 0 : config.worker.drainMs, now, commit })
+      const drainMs = isLost ? 0 : config.worker.drainMs
+      yield* drain({ core, drainMs, now, commit, leave: Scope.close(group, Exit.void) })
       yield* heartbeat.stop
     }),
   )

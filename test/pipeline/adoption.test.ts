@@ -111,7 +111,8 @@ describe("an adopted request", () => {
       Effect.gen(function* () {
         const world = yield* makeWorld
         const { scripted } = yield* world.worker({ engine: { stepIntervalMs: 5 } })
-        yield* Effect.sleep(20)
+        // Until it knows where its partitions end, nothing is fresh to it.
+        yield* Effect.sleep(200)
         const request = accepted({ maxTokens: 50 })
         const { requestId } = request
         const partition = world.tokens.partitionOf(requestId)
