@@ -1,12 +1,12 @@
 # Builds engine_cuda.so, the device's backend: everything below a folder named cuda by nvcc or g++,
 # and the parts of the engine that need no device.
-#   make -f cuda.mk CUDA_HOME=... [ARCHS=dev|all] [BUILD=build/cuda] [all|check|objects]
+#   make -f cuda.mk CUDA_HOME=... [ARCHS=dev|all] [BUILD=build/cuda-dev] [all|check|objects]
 # ARCHS=dev is sm_90a alone; `all` is every chip that is supported, and PTX for later ones.
 CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(shell command -v nvcc))
 NVCC ?= $(CUDA_HOME)/bin/nvcc
 CXX ?= g++
-BUILD ?= build/cuda
 ARCHS ?= dev
+BUILD ?= build/cuda-$(ARCHS)
 
 GENCODE_dev := -gencode arch=compute_90a,code=sm_90a
 GENCODE_all := $(foreach a,80 89 90a 100 120,-gencode arch=compute_$a,code=sm_$a) \

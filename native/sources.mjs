@@ -1,6 +1,6 @@
 // Lists the addon's sources for binding.gyp: `node sources.mjs avx2|avx512|baseline`, one a line,
-// relative to this folder. The suffix of a file's name says which instructions it may use; what lies
-// in a folder named cuda is the device's backend, which cuda.mk builds apart.
+// relative to this folder. The suffix of a file's name says which instructions it may use; what
+// lies in a folder named cuda is the device's backend, which cuda.mk builds apart.
 import { readdirSync } from "node:fs"
 import { join, sep } from "node:path"
 

@@ -109,13 +109,14 @@ describe("imports", () => {
 
   it("only native/addon knows Node, only kernels and runtime know CUDA", () => {
     const cuda = /^(cuda|cublas|nccl)/
+    const knowsCuda = /^native\/(kernels\/.*\.cuh?$|runtime\/)|^test\/(bench\/)?gpu\//
     none(
       native.flatMap((path) =>
         includesOf(path)
           .filter(
             (to) =>
               (/napi\.h$|^node_api/.test(to) && !path.startsWith("native/addon/")) ||
-              (cuda.test(to) && !/^native\/(kernels\/.*\.cuh?$|runtime\/)/.test(path)),
+              (cuda.test(to) && !knowsCuda.test(path)),
           )
           .map((to) => `${path} includes ${to}`),
       ),
@@ -310,7 +311,12 @@ describe("words and constructs", () => {
         /(^|[^_\w])assert\(/,
       ),
     )
-    none(matches(native, /\bcudaMalloc\b/).filter((line) => !line.startsWith("native/runtime/")))
+    none(
+      matches(
+        native.filter((path) => path.startsWith("native/") && !path.startsWith("native/runtime/")),
+        /\bcudaMalloc\b/,
+      ),
+    )
     const builds = allFiles.filter((path) => /(\.gypi?|Makefile)$|^native\/.*\.mjs$/.test(path))
     none(matches(builds, /-march=native|-ffast-math/))
   })

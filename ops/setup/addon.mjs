@@ -16,7 +16,7 @@ import {
 } from "node:fs"
 import { createRequire } from "node:module"
 import { availableParallelism } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, sep } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { isMain, root, say } from "./house.mjs"
 
@@ -33,6 +33,7 @@ const filesUnder = (folder) =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .filter((path) => !path.split(sep).includes("cuda"))
 
 /** Node's installation: bin/node and include/node lie side by side, in npm's package too. */
 const nodeRoot = (node) => dirname(dirname(realpathSync(node)))

@@ -17,6 +17,7 @@ export const setup = async () => {
   const node = findNode()
   if (node === null) throw new SetupError(nodeSentence)
   await buildAddon(node)
+  await buildDeviceEngine()
   return node
 }
 
@@ -32,6 +33,21 @@ export const buildAddon = async (node) => {
     throw new SetupError(`The native engine could not be built; the reason is above (${code}).`)
   }
   say(`sluice: the native engine is built after ${seconds(started)} s`)
+}
+
+/** Where there is a CUDA compiler. One that fails costs the device, not the server. */
+const buildDeviceEngine = async () => {
+  const { buildEngine, cudaHome, engineIsCurrent } = await import("./cuda.mjs")
+  const home = cudaHome()
+  if (engineIsCurrent(home)) return
+  say(`sluice: building the engine for GPUs with ${home} (once; some minutes) ...`)
+  const started = performance.now()
+  const code = await buildEngine(home)
+  say(
+    code === 0
+      ? `sluice: the engine for GPUs is built after ${seconds(started)} s`
+      : "sluice: the engine for GPUs could not be built; the engine runs on the CPU",
+  )
 }
 
 /** Runs a script's main part: what goes wrong in a known way is one sentence and exit code 1. */

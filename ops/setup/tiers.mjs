@@ -2,6 +2,7 @@
 // or more commands; `skip` says why this machine cannot run it.
 import { existsSync } from "node:fs"
 import { join } from "node:path"
+import { cudaHome } from "./cuda.mjs"
 import { answers, root } from "./house.mjs"
 
 const bin = (name) => join(root, "node_modules", ".bin", name)
@@ -96,6 +97,22 @@ export const tiers = [
         { name: `${mode} tests`, kind: "native", command: join(build(mode), "native_test") },
         ...programs[mode].map((step) => ({ ...step, command: join(build(mode), step.program) })),
       ]),
+  },
+  {
+    name: "cuda",
+    what: "the engine for GPUs compiles, spills no registers, loads, and says that there is no GPU",
+    minutesMax: 40,
+    skip: () => (cudaHome() === null ? "it needs a CUDA compiler: npm run cuda:toolchain" : null),
+    steps: (node) => [
+      { name: "cuda build", kind: "exit", command: node, args: [ops("cuda.mjs")] },
+      {
+        name: "no spills",
+        kind: "exit",
+        command: "make",
+        args: ["-s", "-C", "native", "-f", "cuda.mk", `CUDA_HOME=${cudaHome()}`, "check"],
+      },
+      { name: "cuda", kind: "vitest", command: node, args: [vitest, "run", "test/cuda/"] },
+    ],
   },
   tests("unit", "one decision at a time", 5),
   tests("contract", "one suite over every adapter of a port", 5),

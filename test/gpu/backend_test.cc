@@ -136,6 +136,16 @@ TEST("deterministic: the same bits for any chunk, with graphs and without") {
   }
 }
 
+TEST("sanitizer: small models in bf16 and int4, drawn in every way") {
+  for (const size_t family : {1, 7}) {
+    const TemporaryFolder folder;
+    check::write_folder(TinyBuilder(check::tiny_families()[family].second, 46).build(), folder);
+    const std::unique_ptr<Backend> backend = load_on_device(folder.path(), false);
+    REQUIRE(backend != nullptr);
+    CHECK(outcome(backend.get(), 64).size() > 1000);
+  }
+}
+
 TEST("deterministic: a sequence alone draws what it draws in a crowd") {
   const TinyModel model = TinyBuilder(check::tiny_families()[1].second, 43).build();
   const TemporaryFolder folder;

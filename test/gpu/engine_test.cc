@@ -87,18 +87,24 @@ struct Outcome {
   CoreCounts counts;
 };
 
+// Runs the submissions, each as soon as it may, or one after another has ended.
+struct Traffic {
+  const std::vector<Submission>& wanted;
+  bool one_by_one = false;
+};
+
 void run_core(Backend* backend,
               const CrowdOptions& options,
-              const std::vector<Submission>& wanted,
-              bool one_by_one,
+              const Traffic& traffic,
               Outcome* outcome) {
   const EngineLimits limits = limits_of(options);
   REQUIRE(backend->reserve(limits.blocks, limits.sequences_max, limits.batch_tokens_max).is_ok());
   Core core(backend, limits, {}, PrefixKey{3, 4});
+  const std::vector<Submission>& wanted = traffic.wanted;
   size_t next = 0;
   for (uint32_t steps = 0; (next < wanted.size() || core.has_work()) && steps < kStepsMax;
        ++steps) {
-    const bool may_submit = one_by_one ? !core.has_work() : true;
+    const bool may_submit = !traffic.one_by_one || !core.has_work();
     if (next < wanted.size() && may_submit) core.submit(wanted[next++]);
     StepReport report;
     const Status status = core.step(steps, &report);
@@ -116,46 +122,55 @@ void run_core(Backend* backend,
   outcome->counts = core.counts();
 }
 
+Outcome run_folder(const TemporaryFolder& folder,
+                   const CrowdOptions& options,
+                   const Traffic& traffic) {
+  Outcome outcome;
+  const std::unique_ptr<Backend> backend = check::load_on_device(folder.path(), true);
+  if (backend != nullptr) run_core(backend.get(), options, traffic, &outcome);
+  return outcome;
+}
+
+void expect_same(const std::string& name, const Outcome& alone, const Outcome& found) {
+  uint32_t different = 0;
+  for (const auto& [handle, bits] : alone.bits) {
+    const auto other = found.bits.find(handle);
+    if (other == found.bits.end() || other->second != bits) ++different;
+  }
+  std::printf("  %s: %u of %zu differ (%llu preemptions, %llu hit tokens)\n",
+              name.c_str(),
+              different,
+              alone.bits.size(),
+              static_cast<unsigned long long>(found.counts.preemptions),
+              static_cast<unsigned long long>(found.counts.prefix_hit_tokens));
+  CHECK_EQ(different, 0U);
+}
+
 TEST("deterministic: alone, in a crowd, chunked, after a prefix hit, after preemption") {
-  for (const uint32_t family : {1u, 5u, 7u}) {
-    const auto& [name, spec] = check::tiny_families()[family];
-    const TinyModel model = TinyBuilder(spec, 50).build();
+  for (const size_t family : {1, 5, 7}) {
+    const auto [name, spec] = check::tiny_families()[family];
     const TemporaryFolder folder;
-    check::write_folder(model, folder);
+    check::write_folder(TinyBuilder(spec, 50).build(), folder);
     const std::vector<Submission> wanted = submissions(spec.vocab, 30);
-    const auto run = [&](const CrowdOptions& options, bool one_by_one) {
-      Outcome outcome;
-      const auto backend = check::load_on_device(folder.path(), true);
-      if (backend != nullptr) run_core(backend.get(), options, wanted, one_by_one, &outcome);
-      return outcome;
-    };
-    const Outcome alone = run({}, true);
+    const Outcome alone = run_folder(folder, {}, {wanted, true});
     REQUIRE(alone.bits.size() == wanted.size());
-    const std::pair<const char*, CrowdOptions> ways[] = {
-        {"crowd", {}},
-        {"chunks of 64", {.chunk_tokens_max = 64}},
-        {"chunks of 512", {.chunk_tokens_max = 512}},
-        {"prefix cache", {.prefix_cache = true}},
-        {"preempted to the host", {.blocks = 60, .swap_blocks = 200}},
-    };
-    for (const auto& [way, options] : ways) {
-      const Outcome outcome = run(options, false);
-      uint32_t different = 0;
-      for (const auto& [handle, bits] : alone.bits) {
-        const auto found = outcome.bits.find(handle);
-        if (found == outcome.bits.end() || found->second != bits) ++different;
-      }
-      std::printf("  %s, %s: %u of %zu differ (%llu preemptions, %llu hit tokens)\n",
-                  name.c_str(),
-                  way,
-                  different,
-                  wanted.size(),
-                  static_cast<unsigned long long>(outcome.counts.preemptions),
-                  static_cast<unsigned long long>(outcome.counts.prefix_hit_tokens));
-      CHECK_EQ(different, 0U);
-      if (options.swap_blocks > 0) CHECK(outcome.counts.preemptions > 0);
-      if (options.prefix_cache) CHECK(outcome.counts.prefix_hit_tokens > 0);
-    }
+    CrowdOptions options;
+    expect_same(name + ", crowd", alone, run_folder(folder, options, {wanted}));
+    options.chunk_tokens_max = 64;
+    expect_same(name + ", chunks of 64", alone, run_folder(folder, options, {wanted}));
+    options.chunk_tokens_max = 512;
+    expect_same(name + ", chunks of 512", alone, run_folder(folder, options, {wanted}));
+    options = {};
+    options.prefix_cache = true;
+    const Outcome cached = run_folder(folder, options, {wanted});
+    expect_same(name + ", prefix cache", alone, cached);
+    CHECK(cached.counts.prefix_hit_tokens > 0);
+    options = {};
+    options.blocks = 60;
+    options.swap_blocks = 200;
+    const Outcome preempted = run_folder(folder, options, {wanted});
+    expect_same(name + ", preempted to the host", alone, preempted);
+    CHECK(preempted.counts.preemptions > 0);
   }
 }
 

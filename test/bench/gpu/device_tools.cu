@@ -71,9 +71,9 @@ Status best_ms(DeviceStream stream, const Run& run, float* best) {
 
 }  // namespace
 
-Status fill_words(void* words, uint64_t bytes, uint32_t keep, uint32_t set, DeviceStream stream) {
+Status fill_words(const WordFill& fill, DeviceStream stream) {
   fill_words_kernel<<<kBlocks, kThreads, 0, stream>>>(
-      static_cast<uint32_t*>(words), bytes / 4, keep, set);
+      static_cast<uint32_t*>(fill.words), fill.bytes / 4, fill.keep, fill.set);
   return SLUICE_DEVICE_STATUS(cudaGetLastError());
 }
 
@@ -86,7 +86,7 @@ Status fill_floats(float* values, uint64_t count, float value, DeviceStream stre
 Status measure_read(DeviceStream stream, double* bytes_per_second) {
   DeviceBuffer data;
   SLUICE_RETURN_IF_ERROR(DeviceBuffer::allocate(kReadBytes, &data));
-  SLUICE_RETURN_IF_ERROR(fill_words(data.data(), kReadBytes, ~0u, 0, stream));
+  SLUICE_RETURN_IF_ERROR(fill_words({data.data(), kReadBytes, ~0u, 0}, stream));
   float ms = 0;
   const auto run = [&] {
     read_kernel<<<kBlocks, kThreads, 0, stream>>>(reinterpret_cast<const uint4*>(data.data()),
@@ -103,7 +103,7 @@ Status measure_gemm(DeviceStream stream, double* flops) {
   const uint64_t bytes = uint64_t{kCube} * kCube * 2;
   DeviceBuffer memory;
   SLUICE_RETURN_IF_ERROR(DeviceBuffer::allocate(3 * bytes + kBlasWorkspaceBytes, &memory));
-  SLUICE_RETURN_IF_ERROR(fill_words(memory.data(), 2 * bytes, 0x807F807F, 0x3C003C00, stream));
+  SLUICE_RETURN_IF_ERROR(fill_words({memory.data(), 2 * bytes, 0x807F807F, 0x3C003C00}, stream));
   std::unique_ptr<CublasLt> library;
   SLUICE_RETURN_IF_ERROR(CublasLt::open(&library));
   GemmShape shape;

@@ -10,7 +10,13 @@
 namespace sluice::bench {
 
 // words[i] = (random & keep) | set.
-Status fill_words(void* words, uint64_t bytes, uint32_t keep, uint32_t set, DeviceStream stream);
+struct WordFill {
+  void* words = nullptr;
+  uint64_t bytes = 0;
+  uint32_t keep = 0;
+  uint32_t set = 0;
+};
+Status fill_words(const WordFill& fill, DeviceStream stream);
 
 Status fill_floats(float* values, uint64_t count, float value, DeviceStream stream);
 

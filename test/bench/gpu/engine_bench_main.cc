@@ -3,8 +3,8 @@
 //   engine_bench MODEL FORMAT [WORK ...]      MODEL 8b | 1b, FORMAT bf16 | awq
 //   WORK: ceilings, single, crowd32, crowd64, crowd256, prefill; all of them unless given
 //
-// One JSON object a line. `busy` is the share of a run in which the device worked on a step: the sum
-// of all steps' own times over the run's.
+// One JSON object a line. `busy` is the share of a run in which the device worked on a step: the
+// sum of all steps' own times over the run's.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -171,7 +171,8 @@ Status run_work(const std::string& shape, const std::string& format, const Work&
   });
   run = runs[runs.size() / 2];
   std::printf(
-      "{\"model\":\"%s\",\"format\":\"%s\",\"work\":\"%s\",\"seconds\":%.4f,\"out_per_second\":%.1f,"
+      "{\"model\":\"%s\",\"format\":\"%s\",\"work\":\"%s\",\"seconds\":%.4f,"
+      "\"out_per_second\":%.1f,"
       "\"decode_per_second\":%.1f,\"prompt_per_second\":%.0f,\"steps\":%llu,\"busy\":%.4f,"
       "\"schedule_us\":%.1f,\"launch_us\":%.1f,\"open_seconds\":%.2f,\"weight_bytes\":%llu,"
       "\"prefill_flops\":%.4g,\"fastest\":%.4f,\"slowest\":%.4f}\n",

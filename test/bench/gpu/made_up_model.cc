@@ -48,14 +48,11 @@ Status fill_matrix(const DeviceMatrix& matrix, DeviceStream stream) {
   void* weights = const_cast<void*>(matrix.weights);
   const uint64_t bytes = device_weight_bytes(matrix);
   if (matrix.format == DeviceFormat::kBf16) {
-    return fill_words(weights, bytes, kBf16Keep, kBf16Set, stream);
+    return fill_words({weights, bytes, kBf16Keep, kBf16Set}, stream);
   }
-  SLUICE_RETURN_IF_ERROR(fill_words(weights, bytes, ~0u, 0, stream));
-  return fill_words(const_cast<void*>(matrix.scales),
-                    device_scale_bytes(matrix),
-                    kScaleKeep,
-                    kScaleSet,
-                    stream);
+  SLUICE_RETURN_IF_ERROR(fill_words({weights, bytes, ~0u, 0}, stream));
+  return fill_words(
+      {const_cast<void*>(matrix.scales), device_scale_bytes(matrix), kScaleKeep, kScaleSet}, stream);
 }
 
 Status fill_model(CudaModel* model, DeviceStream stream) {
