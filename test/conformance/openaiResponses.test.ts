@@ -92,9 +92,14 @@ describe("a response", () => {
   })
 })
 
+/** Requests that ended well, by the metrics. */
+const ended = (metrics: string) =>
+  Number(/^llm_requests_total\{.*status="ok".*\} (\d+)$/m.exec(metrics)?.[1] ?? 0)
+
 describe("in the background", () => {
   it("is answered at once, and retrieved when it is done", async () => {
     const body = { ...(await base()), max_output_tokens: 20, background: true }
+    const before = await (await fetch(`${server.url}/metrics`)).text()
     const queued = await client().responses.create(body)
     assert.strictEqual(queued.status, "queued")
     assert.deepStrictEqual(queued.output, [])
@@ -106,6 +111,8 @@ describe("in the background", () => {
     assert.strictEqual(found.status, "incomplete")
     assert.strictEqual(found.usage?.output_tokens, 20)
     assert.isAbove(found.output_text.length, 0)
+    const metrics = await (await fetch(`${server.url}/metrics`)).text()
+    assert.strictEqual(ended(metrics), ended(before) + 1, "it is metered, although nobody waited")
   })
 
   it("is taken up again after every event, with the very same events", async () => {

@@ -1,12 +1,15 @@
 // What a client may do with a response that it made earlier, under OpenAI's routes: look at it,
 // read its events after a sequence number, cancel it, go on from it in a next one. They are the
 // requests of requests.ts in another shape; one that was not to be stored is unknown here.
-import { Effect } from "effect"
-import type { ConversationTurn } from "../../../schemas/types.ts"
+import { Deferred, Effect } from "effect"
+import type { ConversationTurn, RequestAccepted } from "../../../schemas/types.ts"
 import type { Config } from "../../config/Config.ts"
-import { Enqueue, type RequestDraft } from "../../enqueue/Enqueue.ts"
+import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { Relay, RelayError, type RequestView } from "../../relay/Relay.ts"
+import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type Failure } from "../errors.ts"
+import { meterOf } from "./answer.ts"
+import { attend } from "./attend.ts"
 import {
   type ResponseProgress,
   requestIdOf,
@@ -15,7 +18,10 @@ import {
 } from "./dialect/responseObject.ts"
 import { responsesProjection } from "./dialect/responses.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { Outlet } from "./Outlet.ts"
+import { Pacer } from "./Pacer.ts"
 import { cancelRequest, cursorOf, isOver, streamFrom, viewFor } from "./requests.ts"
+import { StreamAnswer } from "./StreamAnswer.ts"
 
 const progressOf = (view: RequestView): ResponseProgress => {
   const tokens = view.terminal === null ? view.events : view.events - 1
@@ -77,14 +83,30 @@ export const responseEvents = Effect.fn("Responses.events")(function* (
   yield* streamFrom({ view, exchange, makeProjection, cursor, overStatus })
 })
 
+const noop = () => {}
+
+/** Where the events of an answer go that nobody waits for: they are only metered. */
+const nowhere: Outlet = { full: false, put: noop, commit: noop, end: noop, fail: noop }
+
 /** A background response without a stream: answered as soon as it is durable. */
 export const acceptResponse = Effect.fnUntraced(function* (draft: RequestDraft) {
-  const request = yield* (yield* Enqueue).submit(draft)
-  const relay = yield* Relay
-  relay.remember(request)
+  const meter = yield* meterOf(draft)
+  const { model: facts } = yield* Tokenizer
+  const stream = new StreamAnswer({ makeOutlet: () => nowhere, pacer: yield* Pacer, meter })
+  const accepted = yield* Deferred.make<RequestAccepted, Failure>()
+  const answered = attend(draft, stream, (request) => {
+    if (request.requestId !== draft.requestId) meter.mute()
+    stream.open({ request, projection: responsesProjection(request, facts), cursor: 0 })
+    Deferred.doneUnsafe(accepted, Effect.succeed(request))
+  })
+  yield* answered.pipe(
+    Effect.catch((failure) => Deferred.fail(accepted, failure)),
+    Effect.forkDetach,
+  )
+  const request = yield* Deferred.await(accepted)
   // Under an idempotency key it may be an earlier one, which has come further.
   if (request.requestId === draft.requestId) return responseObject(request, unstarted)
-  return bodyOf(yield* relay.view(request.requestId))
+  return bodyOf(yield* (yield* Relay).view(request.requestId))
 })
 
 /** What was said up to the end of an earlier response. */

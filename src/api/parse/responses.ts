@@ -150,7 +150,8 @@ export const parseResponses = Effect.fnUntraced(function* <R>(
   const sampling = yield* parseSampling(body, context, { maxTokens, logprobs, promptLogprobs: -1 })
   yield* logUnknownFields(input, { ...fields, input: true })
   const store = body.store ?? true
-  return yield* makeDraft(body, context, {
+  const background = body.background ?? false
+  const draft = yield* makeDraft(body, context, {
     dialect: "responses",
     prompts: { ids: [ids], texts: [] },
     sampling,
@@ -158,7 +159,7 @@ export const parseResponses = Effect.fnUntraced(function* <R>(
     echo: false,
     clientId: null,
     response: {
-      background: body.background ?? false,
+      background,
       store,
       instructions,
       previousResponseId: previous ?? null,
@@ -167,4 +168,7 @@ export const parseResponses = Effect.fnUntraced(function* <R>(
       conversation: store ? conversation : [],
     },
   })
+  // It was asked to go on without a client.
+  const answer = { ...draft.answer, cancelOnDisconnect: false }
+  return background ? { ...draft, answer } : draft
 })
