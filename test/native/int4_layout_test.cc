@@ -11,9 +11,7 @@
 namespace sluice {
 namespace {
 
-TEST(
-    "int4 layout: every weight has a nibble of its own, and every nibble of whole blocks a "
-    "weight") {
+TEST("int4 layout: every weight has a nibble, and every nibble of whole blocks a weight") {
   constexpr uint32_t kOutputs = 48;
   constexpr uint32_t kInputs = 256;
   std::vector<uint8_t> taken(size_t{kOutputs} * kInputs);
