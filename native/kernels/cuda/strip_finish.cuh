@@ -100,6 +100,7 @@ __device__ __forceinline__ bool join_splits(const StripParameters& p,
   if (lane == 0) before = arrive(arrivals);
   before = __shfl_sync(0xFFFFFFFFu, before, 0);
   if (before + 1 < splits) return false;
+  __syncwarp();
   if (lane == 0) *arrivals = 0;
   float4 total = __ldcg(mine);
 #pragma unroll 1
