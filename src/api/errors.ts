@@ -165,9 +165,8 @@ const paramOf = (failure: Failure): string | null =>
       : null
 
 const retryAfterMsOf = (failure: Failure, row: Row): number => {
-  if (failure._tag === "ApiError" || failure._tag === "EnqueueError") {
-    if (failure.retryAfterMs > 0) return failure.retryAfterMs
-  }
+  const measured = "retryAfterMs" in failure ? (failure.retryAfterMs ?? 0) : 0
+  if (measured > 0) return measured
   return row.retry !== false && (row.status === 429 || row.status === 503) ? 1000 : 0
 }
 

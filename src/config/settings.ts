@@ -267,7 +267,12 @@ const worker = (get: Get): WorkerConfig => ({
     ),
   ),
   drainMs: get(
-    duration("worker.drainMs", [0, hour], 1000, "What running requests get to end or change hands at shutdown."),
+    duration(
+      "worker.drainMs",
+      [0, hour],
+      1000,
+      "What running requests get to end or change hands at shutdown.",
+    ),
   ),
 })
 

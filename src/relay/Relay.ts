@@ -11,6 +11,8 @@ export class RelayError extends Schema.TaggedError<RelayError>()("RelayError", {
   /** gone: retention has passed it. cursorAhead: the cursor is past the events there are. */
   reason: Schema.Literals(["unknownRequest", "gone", "cursorAhead", "tooManySubscribers"]),
   message: Schema.String,
+  /** How long until it may be tried again, as measured; absent where that cannot help. */
+  retryAfterMs: Schema.optionalKey(Schema.Number),
   /** What was asked, used and allowed, by name: for the client to see. */
   numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}

@@ -29,10 +29,11 @@ const endedGraceMs = 15_000
 
 const relayBounds: RelayBounds = { subscribersMax: 131_072, readBytes: 128 * 1024 }
 
-const tooMany = (subscribersMax: number) =>
+const tooMany = (subscribersMax: number, retryAfterMs: number) =>
   new RelayError({
     reason: "tooManySubscribers",
     message: "This server streams to as many subscribers as it may. Try again later.",
+    retryAfterMs,
     numbers: { subscribers_max: subscribersMax },
   })
 
@@ -104,7 +105,9 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   const { find, remember } = makeFind(requestLog)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const partitions = yield* openPartitions(tokenLog, readBytes)
-  const followers = new Followers(partitions, subscribersMax)
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const followers = new Followers(partitions, subscribersMax, now)
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
 
@@ -130,7 +133,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
     const request = yield* find(requestId)
     const start = yield* historyStart(tokenLog, requestId)
     const now = yield* Clock.currentTimeMillis
-    if (followers.isFull) return yield* tooMany(subscribersMax)
+    if (followers.isFull) return yield* tooMany(subscribersMax, followers.roomInMs)
     return yield* Effect.callback<Follower, RelayError | LogError>((resume) => {
       const follower = followers.follow({
         requestId,
@@ -158,7 +161,8 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
       onEnded = listener
     },
     subscribeNew: (requestId, subscriber) => {
-      if (followers.isFull) return (subscriber.onError(tooMany(subscribersMax)), closed)
+      if (followers.isFull)
+        return (subscriber.onError(tooMany(subscribersMax, followers.roomInMs)), closed)
       const partition = tokenLog.partitionOf(requestId)
       const offset = followers.offsetOf(partition)
       const fresh = {

@@ -18,6 +18,8 @@ export class TokenizerError extends Schema.TaggedError<TokenizerError>()("Tokeni
     "busy",
   ]),
   message: Schema.String,
+  /** How long until it may be tried again, as measured; absent where that cannot help. */
+  retryAfterMs: Schema.optionalKey(Schema.Number),
   /** What was asked, used and allowed, by name: for the client to see. */
   numbers: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
 }) {}

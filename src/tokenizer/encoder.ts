@@ -2,7 +2,8 @@
 // prompt of a megabyte does not stop every stream for half a second. The thread starts with the
 // first long text; what waits for it is bounded, and past the bound a text is refused as busy.
 import { Worker } from "node:worker_threads"
-import { Effect, type Scope } from "effect"
+import { Clock, Effect, type Scope } from "effect"
+import { Pace } from "../telemetry/Pace.ts"
 import { type Encode, makeEncode, type Wrapping } from "./encode.ts"
 import type { ThreadAnswer, ThreadData, ThreadRequest } from "./encodeThread.ts"
 import { damaged, type ModelFolder, specialText } from "./modelFolder.ts"
@@ -55,8 +56,13 @@ interface Waiting {
   readonly done: (result: Effect.Effect<ReadonlyArray<number>, TokenizerError>) => void
 }
 
-const busy = (message: string, numbers: Readonly<Record<string, number>> = {}) =>
-  new TokenizerError({ reason: "busy", message, numbers })
+interface Fullness {
+  readonly retryAfterMs: number
+  readonly numbers: Readonly<Record<string, number>>
+}
+
+const busy = (message: string, fullness: Partial<Fullness> = {}) =>
+  new TokenizerError({ reason: "busy", message, ...fullness })
 
 const tooLong = (units: number, unitsMax: number) =>
   new TokenizerError({
@@ -79,10 +85,17 @@ class EncodingThread {
   #worker: Worker | null = null
   #waiting: Array<Waiting> = []
   #waitingUnits = 0
+  readonly #now: () => number
+  readonly #pace = new Pace()
+  /** When the first of those that wait came to its turn. */
+  #turnAt = 0
+  /** The thread has answered: what it takes from now on is encoding, not starting. */
+  #isWarm = false
 
-  constructor(data: ThreadData, limits: EncoderLimits) {
+  constructor(data: ThreadData, limits: EncoderLimits, now: () => number) {
     this.#data = data
     this.#limits = limits
+    this.#now = now
   }
 
   ask(request: ThreadRequest, done: Waiting["done"]): void {
@@ -99,8 +112,10 @@ class EncodingThread {
         characters_max: waitingUnitsMax,
       }
       const message = "too many long texts wait to be tokenized; try again"
-      return done(Effect.fail(busy(message, numbers)))
+      const retryAfterMs = this.#pace.waitMs(this.#waitingUnits)
+      return done(Effect.fail(busy(message, { retryAfterMs, numbers })))
     }
+    if (this.#waiting.length === 0) this.#turnAt = this.#now()
     this.#waiting.push({ units, done })
     this.#waitingUnits += units
     this.#worker ??= this.#start()
@@ -115,6 +130,7 @@ class EncodingThread {
   }
 
   #start(): Worker {
+    this.#isWarm = false
     const worker = new Worker(threadFile, { workerData: this.#data, execArgv: [] })
     worker.on("message", (ids: ThreadAnswer) => this.#answer(ids))
     const lost = () => {
@@ -129,6 +145,10 @@ class EncodingThread {
     const first = this.#waiting.shift()
     if (first === undefined) return
     this.#waitingUnits -= first.units
+    const now = this.#now()
+    if (this.#isWarm) this.#pace.took(first.units, now - this.#turnAt)
+    this.#isWarm = true
+    this.#turnAt = now
     if (this.#waiting.length === 0) this.#worker?.unref()
     first.done(ids === null ? Effect.fail(notEncodable()) : Effect.succeed(Array.from(ids)))
   }
@@ -159,8 +179,10 @@ export const makeEncoder = Effect.fn("Tokenizer.makeEncoder")(function* (
     catch: (cause) =>
       damaged("tokenizer.json", cause instanceof Error ? cause.message : String(cause)),
   })
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
   const thread = yield* Effect.acquireRelease(
-    Effect.sync(() => new EncodingThread({ folder: folder.path, wrapping }, limits)),
+    Effect.sync(() => new EncodingThread({ folder: folder.path, wrapping }, limits, now)),
     (opened) => Effect.promise(() => opened.close()),
   )
   const unitsMax = textUnitsMax(folder)

@@ -9,6 +9,7 @@ import { MemoryBuckets } from "../../src/api/rate/MemoryBuckets.ts"
 import { makeWorkerStates } from "../../src/enqueue/workerStates.ts"
 import { Core } from "../../src/generate/core.ts"
 import { makeScriptedEngine, scriptedDefaults } from "../../src/generate/engine/ScriptedEngine.ts"
+import { Pace } from "../../src/telemetry/Pace.ts"
 import { makeTextStream } from "../../src/tokenizer/TextStream.ts"
 import { Writer } from "../../streams/embedded/Writer.ts"
 import { RecentIds } from "../../streams/recentIds.ts"
@@ -130,6 +131,19 @@ describe("the embedded log's writer", () => {
     assert.isAtLeast(reasons.length, 7)
     assert.isAtMost(reasons.length, 9)
     await silent.terminate()
+  })
+})
+
+describe("the time that a refusal names", () => {
+  it("is how long as much took lately, within bounds", () => {
+    const pace = new Pace()
+    assert.strictEqual(pace.waitMs(1_000_000), 1_000)
+    for (let i = 0; i < 100; i++) pace.took(10, 1_000)
+    assert.strictEqual(pace.waitMs(50), 5_000)
+    assert.strictEqual(pace.waitMs(1), 500)
+    assert.strictEqual(pace.waitMs(1_000_000), 60_000)
+    for (let i = 0; i < 100; i++) pace.took(10, 100)
+    assert.closeTo(pace.waitMs(500), 5_000, 50)
   })
 })
 

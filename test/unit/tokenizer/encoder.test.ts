@@ -48,7 +48,13 @@ describe("the encoding thread", () => {
         concurrency: "unbounded",
       })
       expect(long[0]?._tag).toBe("Success")
-      expect(long[1]).toMatchObject({ failure: { reason: "busy" } })
+      expect(long[1]).toMatchObject({
+        failure: {
+          reason: "busy",
+          retryAfterMs: expect.any(Number),
+          numbers: { texts_waiting: 1, texts_max: 4, characters_max: 10_000 },
+        },
+      })
       expect((yield* ask(tale))._tag).toBe("Success")
     }).pipe(Effect.scoped),
   )
