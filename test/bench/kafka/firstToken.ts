@@ -1,5 +1,7 @@
 // The time to the first token at 200 streamed requests a second through a gateway and a worker,
-// beside the scripted engine alone at the same pace.
+// beside the scripted engine alone at the same pace, and beside one way through the same brokers by
+// kafkajs's own clients just before and just after: a first token takes two such ways, and waits
+// for the acknowledgement of its claim in between.
 import {
   makeScriptedEngine,
   scriptedDefaults,
@@ -8,6 +10,7 @@ import { Deployment } from "../../support/services/Deployment.ts"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
 import { bareEngine, promptOf } from "../bareEngine.ts"
 import { type LoadOptions, makeLoad, quantiles } from "../load.ts"
+import { bareHops } from "./bareHop.ts"
 import type { BenchOptions, BenchResult } from "../main.ts"
 
 const requestsPerSecond = 200
@@ -32,7 +35,7 @@ export const measureFirst = async (
   cluster: KafkaCluster,
   { small }: BenchOptions,
 ): Promise<BenchResult> => {
-  const seconds = small ? 2 : 20
+  const seconds = small ? 2 : 15
   const engine = await bare(small ? 100 : 1000)
   const deployment = new Deployment({ kafka: cluster.bootstrap })
   deployment.prepare()
@@ -61,7 +64,10 @@ export const measureFirst = async (
   }
   // Uncompiled code and new topics come first.
   await makeLoad({ ...load, seconds: small ? 2 : 10 })
+  const hopSeconds = small ? 1 : 6
+  const before = await bareHops(cluster, requestsPerSecond, hopSeconds)
   const { firstMs, failed, wrong } = await makeLoad(load)
+  const hops = quantiles([...before, ...(await bareHops(cluster, requestsPerSecond, hopSeconds))])
   await deployment.stop()
   return {
     requestsPerSecond,
@@ -70,5 +76,9 @@ export const measureFirst = async (
     "engine.p99Ms": engine.p99,
     addedP50Ms: Number((firstMs.p50 - engine.p50).toFixed(2)),
     addedP99Ms: Number((firstMs.p99 - engine.p99).toFixed(2)),
+    "kafkajs.oneWayP50Ms": hops.p50,
+    "kafkajs.oneWayP99Ms": hops.p99,
+    ratioP50: Number(((firstMs.p50 - engine.p50) / hops.p50).toFixed(2)),
+    ratioP99: Number(((firstMs.p99 - engine.p99) / hops.p99).toFixed(2)),
   }
 }
