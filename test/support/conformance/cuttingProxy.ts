@@ -14,7 +14,7 @@ export interface CuttingProxy {
  * list are left alone.
  */
 export const cuttingProxy = async (
-  targetPort: number,
+  targetPort: number | (() => number),
   cutAfter: ReadonlyArray<number> | (() => number),
 ): Promise<CuttingProxy> => {
   const bytesOf = (connection: number) =>
@@ -24,11 +24,14 @@ export const cuttingProxy = async (
   const open = new Set<Socket>()
   const server = createServer((client) => {
     const left = { bytes: bytesOf(connections++) ?? Number.POSITIVE_INFINITY }
-    const target = connect(targetPort, "127.0.0.1")
+    const port = typeof targetPort === "function" ? targetPort() : targetPort
+    const target = connect(port, "127.0.0.1")
     for (const socket of [client, target]) {
       open.add(socket)
       socket.on("error", () => {}).on("close", () => open.delete(socket))
     }
+    // Nobody there: the client is told at once, and comes again.
+    target.on("error", () => client.destroy())
     client.pipe(target)
     target.on("data", (chunk) => {
       client.write(chunk.subarray(0, Math.min(chunk.length, left.bytes)))
