@@ -59,6 +59,7 @@ const enqueueRows: Record<EnqueueError["reason"], Row> = {
   draining: { status: 503, type: overloaded, code: "draining" },
   keyReused: { status: 422, type: invalid, code: "idempotency_key_reused" },
   keyGone: { status: 410, type: invalid, code: "request_expired" },
+  unconfirmed: { status: 503, type: server, code: "outcome_unknown" },
   keysFull: { status: 429, type: overloaded, code: "too_many_idempotency_keys" },
 }
 

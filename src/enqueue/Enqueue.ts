@@ -10,7 +10,8 @@ export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueErr
   /**
    * busy: the backlog cannot meet the deadline. tooLong: prompt and output exceed the model.
    * keyReused, keyGone, keysFull: the idempotency key is another body's, its request is older than
-   * the log, or no more keys can be remembered.
+   * the log, or no more keys can be remembered. unconfirmed: whether the request was accepted is
+   * not known, but under its key it may be asked for again.
    */
   reason: Schema.Literals([
     "unknownModel",
@@ -21,6 +22,7 @@ export class EnqueueError extends Schema.TaggedError<EnqueueError>()("EnqueueErr
     "keyReused",
     "keyGone",
     "keysFull",
+    "unconfirmed",
   ]),
   message: Schema.String,
   /**

@@ -64,7 +64,22 @@ const keysFull = (retryAfterMs: number, keysMax: number) =>
 
 const keyLost = () => refuse("busy", "The Idempotency-Key keeps changing hands; try again.", 1_000)
 
-export const submitOnce = Effect.fn("Enqueue.submitOnce")(function* (
+const unconfirmed = () => {
+  const message = "The log did not confirm the request; ask again under the same Idempotency-Key."
+  return refuse("unconfirmed", message, 1_000)
+}
+
+/** Whatever the log leaves open, the key settles when it is asked under again. */
+export const submitOnce = (parts: OnceParts, draft: RequestDraft, idempotency: Idempotency) =>
+  submitUnder(parts, draft, idempotency).pipe(
+    Effect.catch((error) =>
+      Effect.fail(
+        error._tag === "LogError" && error.reason === "unknownOutcome" ? unconfirmed() : error,
+      ),
+    ),
+  )
+
+const submitUnder = Effect.fnUntraced(function* (
   parts: OnceParts,
   draft: RequestDraft,
   { key: keyDigest, body: bodyDigest }: Idempotency,

@@ -3,10 +3,10 @@
 // keys of its own.
 import { randomBytes } from "node:crypto"
 import { assert, it } from "@effect/vitest"
-import { Effect, type Layer, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import type { Idempotency } from "../../src/enqueue/keys.ts"
 import type { RequestDraft } from "../../src/enqueue/Enqueue.ts"
-import type { Log, LogError } from "../../streams/Log.ts"
+import { Log, LogError } from "../../streams/Log.ts"
 import { newRequestId } from "../../streams/requestId.ts"
 import { requestDraft } from "../support/enqueue.ts"
 import { type GatewayOptions, makeGateways } from "../support/gatewayWorld.ts"
@@ -25,6 +25,25 @@ const makeWorld = Effect.fnUntraced(function* (
       requestDraft({ requestId: newRequestId(Date.now()), idempotency, ...change, model }),
   }
 })
+
+/** Writes the first record of such a topic and does not say so. */
+const unconfirming = (layer: Layer.Layer<Log, LogError>, topic: string) =>
+  Layer.effect(
+    Log,
+    Effect.gen(function* () {
+      const log = yield* Log
+      let isFirst = true
+      return {
+        ...log,
+        append: Effect.fnUntraced(function* (at, records) {
+          const offset = yield* log.append(at, records)
+          if (!isFirst || !at.topic.startsWith(topic)) return offset
+          isFirst = false
+          return yield* new LogError({ reason: "unknownOutcome", message: "The reply was lost." })
+        }),
+      }
+    }),
+  ).pipe(Layer.provide(layer))
 
 /** As a gateway that claims the key for a request and then dies, so long ago. */
 const diedAfterClaim = ({ key, body }: Idempotency, agoMs: number) => ({
@@ -155,6 +174,24 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
       yield* Effect.sleep(400)
       yield* gateway.submit(third)
       assert.notStrictEqual((yield* gateway.submit(draft())).requestId, request.requestId)
+    }),
+  )
+
+  live(
+    "may be asked for again where the log did not confirm it, and is the same then",
+    Effect.gen(function* () {
+      for (const topic of ["sluice.keys", "sluice.requests."]) {
+        const world = yield* makeWorld(unconfirming(layer, topic))
+        const { draft } = world
+        const gateway = yield* world.gateway
+        const refused = yield* Effect.flip(gateway.submit(draft()))
+        assert.strictEqual(refused.reason, "unconfirmed")
+        const again = draft()
+        const request = yield* gateway.submit(again)
+        assert.notStrictEqual(request.requestId, again.requestId)
+        const ids = (yield* world.records).map(({ value }) => value?.requestId)
+        assert.deepStrictEqual(ids, [request.requestId])
+      }
     }),
   )
 }
