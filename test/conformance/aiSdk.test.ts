@@ -86,7 +86,7 @@ describe.skipIf(missing !== null)(`useChat${missing === null ? "" : ` (${missing
 
   it("is torn away, and reconnects to the whole answer", async () => {
     const transport = await transportOf({ max_tokens: 60, temperature: 0 })
-    const options = ask()
+    const options = { ...ask(), chatId: "ä/b c?d" }
     const controller = new AbortController()
     const stream = await transport.sendMessages({ ...options, abortSignal: controller.signal })
     const reader = stream.getReader()
