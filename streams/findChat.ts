@@ -81,9 +81,10 @@ const newerOf = (a: RequestAccepted | null, b: RequestAccepted | null): RequestA
 export const findChat = Effect.fn("RequestLog.findChat")(function* (
   log: Log["Service"],
   wanted: ChatWanted,
+  bytesMax: number = searchBytesMax,
 ) {
   const topics = (yield* log.topics).filter(({ name }) => isRequestTopic(name))
-  const budget = { bytes: searchBytesMax }
+  const budget = { bytes: bytesMax }
   // Clocks of other gateways may be ahead of this one's.
   let until = Number.POSITIVE_INFINITY
   for (let backMs = firstWindowMs; until > wanted.since && budget.bytes > 0;) {

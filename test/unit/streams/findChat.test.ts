@@ -3,6 +3,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer } from "effect"
 import type { RequestAccepted, Tier } from "../../../schemas/types.ts"
+import { findChat } from "../../../streams/findChat.ts"
 import { Log } from "../../../streams/Log.ts"
 import { layerMemory } from "../../../streams/memory/MemoryLog.ts"
 import { newRequestId } from "../../../streams/requestId.ts"
@@ -76,6 +77,18 @@ describe("a chat's newest request", () => {
       const last = yield* say({ chat: "a", partition: 1, tier: "priority" })
       assert.strictEqual(yield* find("a"), last)
       assert.strictEqual(yield* find("a", { afterMs: 10 * minute }), last)
+    }).pipe(Effect.provide(layer)),
+  )
+
+  it.live("is not looked for beyond so many bytes", () =>
+    Effect.gen(function* () {
+      yield* say({ chat: "a" })
+      for (let i = 0; i < 20; i++) yield* say({ chat: `other-${i}`, partition: 1 + (i % 2) })
+      const log = yield* Log
+      const now = (yield* Clock.currentTimeMillis) + 5 * minute
+      const wanted = { tenant: "me", dialect: "ui", clientId: "a", since: now - 20 * minute, now }
+      assert.isNotNull(yield* findChat(log, wanted))
+      assert.isNull(yield* findChat(log, { ...wanted, clientId: "other-19" }, 1))
     }).pipe(Effect.provide(layer)),
   )
 
