@@ -28,27 +28,22 @@ export class Assignment {
     return this.#epoch
   }
 
-  /** The whole new assignment. Returns what came new. */
+  /** The whole new assignment. Returns what of it has its end to be looked up: all. */
   assign(epoch: number, partitions: ReadonlyArray<TopicPartition>): ReadonlyArray<Owned> {
     const owned = new Map<string, Owned>()
-    const added: Array<Owned> = []
     for (const partition of partitions) {
       const tier = this.#tierOf.get(partition.topic)
       if (tier === undefined) continue
       const key = keyOf(partition)
-      let entry = this.#owned.get(key)
-      if (entry === undefined) {
-        entry = { ...partition, tier, watermark: new Watermark(), freshFrom: Infinity }
-        added.push(entry)
-      } else {
-        // A commit that was under way belonged to an epoch that is over: it may have been dropped.
-        entry.watermark.untake()
-      }
-      owned.set(key, entry)
+      const watermark = this.#owned.get(key)?.watermark ?? new Watermark()
+      // A commit that was under way belonged to an epoch that is over: it may have been dropped.
+      watermark.untake()
+      // One that is kept may have been somebody else's in between, as after a process was stopped.
+      owned.set(key, { ...partition, tier, watermark, freshFrom: Infinity })
     }
     this.#owned = owned
     this.#epoch = epoch
-    return added
+    return [...owned.values()]
   }
 
   owned(partition: TopicPartition): Owned | undefined {
