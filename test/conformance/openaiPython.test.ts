@@ -37,14 +37,18 @@ const install = async (): Promise<string | null> => {
 
 const missing = await install()
 
-describe.skipIf(missing !== null)(
-  `openai for Python${missing === null ? "" : ` (${missing})`}`,
-  () => {
+describe.skipIf(missing !== null).each(["comment", "event"])(
+  `openai for Python${missing === null ? "" : ` (${missing})`}, heartbeats: %s`,
+  (mode) => {
     let server: Sluice | null = null
     beforeAll(async () => {
       server = await startSluice({
         flags: ["--engine", "scripted"],
-        env: { SLUICE_SCRIPTED_TOKENS_PER_SECOND: "10", SLUICE_HEARTBEAT_EVERY_MS: "100" },
+        env: {
+          SLUICE_SCRIPTED_TOKENS_PER_SECOND: "10",
+          SLUICE_HEARTBEAT_EVERY_MS: "100",
+          SLUICE_HEARTBEAT_MODE: mode,
+        },
       })
     })
     afterAll(async () => {
@@ -65,6 +69,7 @@ describe.skipIf(missing !== null)(
       assert.strictEqual(said.in_stream, "request_cancelled")
       const held = { numbers: true, resumed: true, response: true, helper: true, socket: true }
       assert.deepInclude(said, { ...held, cancelled: "cancelled" })
+      assert.strictEqual(said.repeated > 0, mode === "event")
     }, 120_000)
   },
 )
