@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <vector>
 
 #include "model/backend.h"
@@ -83,8 +84,8 @@ class BackendDriver {
       members.push_back(&sequence);
     }
     StepResult result;
-    SLUICE_CHECK(backend_->launch(batch).is_ok());
-    SLUICE_CHECK(backend_->collect(&result).is_ok());
+    require(backend_->launch(batch));
+    require(backend_->collect(&result));
     for (size_t i = 0; i < members.size(); ++i) {
       DrivenSequence& sequence = *members[i];
       sequence.computed += batch.sequences[i].query_tokens;
@@ -112,6 +113,11 @@ class BackendDriver {
   }
 
  private:
+  static void require(const Status& status) {
+    if (!status.is_ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
+    SLUICE_CHECK(status.is_ok());
+  }
+
   Backend* backend_;
   Limits limits_;
   std::vector<DrivenSequence> sequences_;

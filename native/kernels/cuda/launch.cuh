@@ -1,7 +1,8 @@
 // How kernels are launched and how they follow each other. Every kernel of the engine is launched
 // with programmatic dependent launch on sm_90 and later: its blocks may start while the kernel
 // before it drains. So each kernel executes pdl_wait() before it reads or writes anything that
-// another kernel of a step touches (weights and constants may be read before it), also a kernel
+// another kernel of a step touches (weights, constants and the step's packet may be read before it:
+// the packet's copy is complete before the step's first kernel starts), also a kernel
 // that reads nothing of its predecessor: the order is not transitive through one that does not
 // wait. pdl_launch_dependents() lets the next kernel's blocks start; it promises nothing about
 // memory, so it may stand anywhere.

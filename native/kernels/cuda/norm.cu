@@ -35,11 +35,21 @@ __device__ __forceinline__ const uint16_t* row_source(const NormKernelArgs& args
   return args.norm.residual + static_cast<uint64_t>(row) * width;
 }
 
+// Of vector i of a row.
+__device__ __forceinline__ void load_weights(const float* weight, uint32_t i, float4 (&out)[2]) {
+  const auto* from = reinterpret_cast<const float4*>(weight) + 2 * i;
+  out[0] = from[0];
+  out[1] = from[1];
+}
+
 template <Source kSource, uint32_t kVectors>
 __global__ void norm_kernel(const NormKernelArgs args) {
   __shared__ float sums[32];
   const uint32_t vectors = args.norm.width / 8;
   pdl_launch_dependents();
+  // The weights are nobody's to write, so a row of one vector a thread has them before it waits.
+  float4 early[2] = {};
+  if (kVectors == 1 && threadIdx.x < vectors) load_weights(args.norm.weight, threadIdx.x, early);
   pdl_wait();
   const uint64_t out_at = static_cast<uint64_t>(blockIdx.x) * args.norm.width;
   auto* out = reinterpret_cast<uint4*>(args.norm.out + out_at);
@@ -79,9 +89,9 @@ __global__ void norm_kernel(const NormKernelArgs args) {
     if (i >= vectors) continue;
     if (kSource != Source::kPick) residual[i] = kept[j];
     Float8 value = widen8(kept[j]);
-    const auto* weight = reinterpret_cast<const float4*>(args.norm.weight) + 2 * i;
-    const float4 low = weight[0];
-    const float4 high = weight[1];
+    if (kVectors > 1) load_weights(args.norm.weight, i, early);
+    const float4 low = early[0];
+    const float4 high = early[1];
     const float weights[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
     for (int e = 0; e < 8; ++e) value.v[e] = value.v[e] * scale * weights[e];

@@ -47,12 +47,25 @@ __device__ __forceinline__ void normalise(HeadValues* values,
   }
 }
 
-__device__ __forceinline__ void rotate(HeadValues* values, const float* angles, uint32_t half) {
+// The cosines and sines of a position that this lane's pairs need: c0 s0 c1 s1.
+struct Angles {
+  float4 of[kPairs];
+};
+
+__device__ __forceinline__ Angles load_angles(const float* row, uint32_t half) {
+  Angles angles = {};
 #pragma unroll
   for (uint32_t p = 0; p < kPairs; ++p) {
     const uint32_t i = element_of(p);
-    if (i >= half) continue;
-    const float4 angle = *reinterpret_cast<const float4*>(angles + 2 * i);  // c0 s0 c1 s1
+    if (i < half) angles.of[p] = *reinterpret_cast<const float4*>(row + 2 * i);
+  }
+  return angles;
+}
+
+__device__ __forceinline__ void rotate(HeadValues* values, const Angles& angles) {
+#pragma unroll
+  for (uint32_t p = 0; p < kPairs; ++p) {
+    const float4 angle = angles.of[p];
     const float2 low = values->low[p];
     const float2 high = values->high[p];
     values->low[p] = {low.x * angle.x - high.x * angle.y, low.y * angle.z - high.y * angle.w};
@@ -62,12 +75,23 @@ __device__ __forceinline__ void rotate(HeadValues* values, const float* angles, 
 
 __global__ void place_kernel(const PlaceArgs args, const StepBatch step) {
   pdl_launch_dependents();
-  pdl_wait();
   const uint32_t row = blockIdx.x;
   const uint32_t head = blockIdx.y * kWarps + threadIdx.x / 32;
-  const int32_t slot = step.row_slot[row];
-  if (slot < 0 || head >= args.heads + 2 * args.kv_heads) return;
   const uint32_t half = args.head_dim / 2;
+  // The packet came before the step's first kernel, and the table of angles never changes: both are
+  // read before waiting.
+  const int32_t slot = step.row_slot[row];
+  const auto position = static_cast<uint32_t>(step.row_position[row]);
+  const Angles angles = load_angles(args.rope + uint64_t{position} * args.head_dim, half);
+  pdl_wait();
+  if (slot < 0 || head >= args.heads + 2 * args.kv_heads) return;
+  const bool is_query = head < args.heads;
+  const bool is_value = head >= args.heads + args.kv_heads;
+  uint64_t block = 0;
+  if (!is_query) {
+    const uint64_t table = static_cast<uint64_t>(slot) * step.blocks_per_sequence_max;
+    block = static_cast<uint64_t>(step.block_tables[table + position / kBlockTokens]);
+  }
   const uint32_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
   auto* at = reinterpret_cast<uint32_t*>(args.qkv + static_cast<uint64_t>(row) * width +
                                          head * args.head_dim);
@@ -79,21 +103,13 @@ __global__ void place_kernel(const PlaceArgs args, const StepBatch step) {
     values.low[p] = widen2(at[i / 2]);
     values.high[p] = widen2(at[(half + i) / 2]);
   }
-  const auto position = static_cast<uint32_t>(step.row_position[row]);
-  const bool is_query = head < args.heads;
-  const bool is_value = head >= args.heads + args.kv_heads;
   if (!is_value) {
     const float* weight = is_query ? args.query_norm : args.key_norm;
     if (weight != nullptr) normalise(&values, weight, half, args.epsilon);
-    rotate(&values, args.rope + static_cast<uint64_t>(position) * args.head_dim, half);
+    rotate(&values, angles);
   }
   const uint32_t kv_head = (head - args.heads) % args.kv_heads;
   uint16_t* pool = is_value ? args.values : args.keys;
-  uint64_t block = 0;
-  if (!is_query) {
-    const uint64_t table = static_cast<uint64_t>(slot) * step.blocks_per_sequence_max;
-    block = static_cast<uint64_t>(step.block_tables[table + position / kBlockTokens]);
-  }
 #pragma unroll
   for (uint32_t p = 0; p < kPairs; ++p) {
     const uint32_t i = element_of(p);

@@ -1,6 +1,7 @@
 // One walk over the model serves both: with no arena it only counts.
 #include "model/cuda/device_weights.h"
 
+#include "kernels/cuda/dense.h"
 #include "kernels/cuda/weights.h"
 
 namespace sluice {
@@ -87,7 +88,38 @@ class Placer {
   uint64_t end_ = 0;
 };
 
+std::vector<DeviceMatrix*> quantised(DeviceWeights* weights) {
+  std::vector<DeviceMatrix*> matrices{&weights->head};
+  for (DeviceLayer& layer : weights->layers) {
+    matrices.insert(matrices.end(), {&layer.qkv, &layer.output, &layer.gate_up, &layer.down});
+  }
+  std::erase_if(matrices,
+                [](const DeviceMatrix* matrix) { return matrix->format == DeviceFormat::kBf16; });
+  return matrices;
+}
+
+uint64_t widened_bytes(const DeviceMatrix& matrix) {
+  const uint64_t bytes = uint64_t{matrix.outputs} * matrix.inputs * sizeof(uint16_t);
+  return (bytes + kArenaAlign - 1) / kArenaAlign * kArenaAlign;
+}
+
 }  // namespace
+
+Status add_widened_copies(uint64_t bytes_max, DeviceStream stream, DeviceWeights* weights) {
+  const std::vector<DeviceMatrix*> matrices = quantised(weights);
+  uint64_t bytes = 0;
+  for (const DeviceMatrix* matrix : matrices) bytes += widened_bytes(*matrix);
+  if (bytes == 0 || bytes > bytes_max) return Status::ok();
+  SLUICE_RETURN_IF_ERROR(DeviceBuffer::allocate(bytes, &weights->widened));
+  uint8_t* at = weights->widened.data();
+  for (DeviceMatrix* matrix : matrices) {
+    auto* copy = reinterpret_cast<uint16_t*>(at);
+    at += widened_bytes(*matrix);
+    SLUICE_RETURN_IF_ERROR(widen_weights({matrix, 0, matrix->outputs, copy}, stream));
+    matrix->widened = copy;
+  }
+  return wait_for(stream);
+}
 
 uint64_t device_arena_bytes(const DevicePlanArgs& args) {
   DeviceWeights counted;

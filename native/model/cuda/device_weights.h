@@ -30,6 +30,7 @@ struct DeviceWeights {
   std::vector<DeviceLayer> layers;
   const float* final_norm = nullptr;  // [hidden]
   DeviceBuffer arena;
+  DeviceBuffer widened;  // bf16 copies of quantised matrices, or empty
 };
 
 enum class LinearKind { kQkv, kOutput, kGateUp, kDown, kHead };
@@ -49,6 +50,10 @@ struct DevicePlanArgs {
 
 // Bytes of the arena.
 uint64_t device_arena_bytes(const DevicePlanArgs& args);
+
+// Gives each quantised matrix a copy in bf16, which large steps multiply faster, where all of them
+// together take no more than `bytes_max`; else none. The weights are loaded.
+Status add_widened_copies(uint64_t bytes_max, DeviceStream stream, DeviceWeights* weights);
 
 // Takes the arena, zeroed, and points the weights into it.
 Status place_weights(const DevicePlanArgs& args, DeviceWeights* weights);
