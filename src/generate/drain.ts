@@ -1,7 +1,7 @@
-// How a worker leaves: it takes and starts nothing more, lets running requests end for a while, then
-// gives its partitions away and goes on generating until their next owners have claimed what still
-// runs, so that no stream stands still. What nobody claims in time is left to the log as it is,
-// every token flushed. It never writes a terminal entry for an unfinished request.
+// How a worker leaves: it takes and starts nothing more, lets running requests end for a while,
+// then gives its partitions away and goes on generating until their next owners have claimed what
+// still runs, so that no stream stands still. What nobody claims in time is left to the log as it
+// is, every token flushed. It never writes a terminal entry for an unfinished request.
 import { Effect } from "effect"
 import type { LogError } from "../../streams/Log.ts"
 import type { Core } from "./core.ts"
