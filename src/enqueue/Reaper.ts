@@ -21,10 +21,11 @@ export interface ReaperBounds {
   readonly openMax: number
 }
 
+/** Together below the time after which an answer gives up waiting for its end. */
 const reaperBounds: ReaperBounds = {
-  everyMs: 5_000,
-  graceMs: 5_000,
-  youngMs: 10_000,
+  everyMs: 2_000,
+  graceMs: 3_000,
+  youngMs: 5_000,
   openMax: 10_000,
 }
 
