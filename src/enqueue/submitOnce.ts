@@ -95,9 +95,11 @@ const submitUnder = Effect.fnUntraced(function* (
     const holder = yield* keys
       .claim({ keyDigest, bodyDigest, requestId, replaces })
       .pipe(Effect.onError(() => Effect.sync(() => forget(requestId))))
-    if (holder.requestId === requestId) return yield* append(ready)
+    // Who comes too late may be taken for dead by others: it leaves the key to them.
+    const isLate = (yield* Clock.currentTimeMillis) - requestTime(requestId) >= helpMsMax
+    if (holder.requestId === requestId && !isLate) return yield* append(ready)
     forget(requestId)
-    return holder
+    return holder.requestId === requestId ? yield* unconfirmed() : holder
   })
 
   const awaitRecord = Effect.fnUntraced(function* (holder: KeyHolder) {

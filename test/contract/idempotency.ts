@@ -194,4 +194,19 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
       }
     }),
   )
+
+  live(
+    "is not appended by a gateway that learns too late that its claim counted",
+    Effect.gen(function* () {
+      const world = yield* makeWorld(layer)
+      const { draft } = world
+      const gateway = yield* world.gateway
+      const late = draft({ requestId: newRequestId(Date.now() - 30_000) })
+      const refused = yield* Effect.flip(gateway.submit(late))
+      assert.strictEqual(refused.reason, "unconfirmed")
+      const again = draft()
+      assert.strictEqual((yield* gateway.submit(again)).requestId, again.requestId)
+      assert.strictEqual((yield* world.records).length, 1)
+    }),
+  )
 }
