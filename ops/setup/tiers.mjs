@@ -63,6 +63,28 @@ const programs = {
     : [],
 }
 
+/** Those that need a log and nothing else; the others kill, hang and restart what they started. */
+const onGivenKafka = ["contract", "gateways", "deadLetters"].map((name) =>
+  join("test", "kafka", `${name}.test.ts`),
+)
+
+const onOwnServers = tests("kafka", "the log, limits and processes on real servers", 25)
+
+/** SLUICE_TEST_KAFKA=host:port is a Kafka for the tests where this machine cannot run its own. */
+const kafka = {
+  ...onOwnServers,
+  skip: () => {
+    const missing = missingOf(servers)()
+    if (missing === null || process.env.SLUICE_TEST_KAFKA !== undefined) return null
+    return `${missing}, or a Kafka at SLUICE_TEST_KAFKA=host:port`
+  },
+  steps: (node) => {
+    if (missingOf(servers)() === null) return onOwnServers.steps(node)
+    const args = [vitest, "run", ...onGivenKafka]
+    return [{ name: "kafka, what needs only a log", kind: "vitest", command: node, args }]
+  },
+}
+
 export const tiers = [
   {
     name: "check",
@@ -119,9 +141,7 @@ export const tiers = [
   tests("binding", "the addon as JavaScript sees it", 5),
   tests("golden", "ids, templates and bytes that must never change", 10),
   tests("pipeline", "stages together in one process", 10),
-  tests("kafka", "the log, limits and processes on real Kafka, registry and Redis", 20, {
-    skip: missingOf(servers),
-  }),
+  kafka,
   tests(
     "outside",
     "the topics by kcat, Python and kafkajs as README says; docker-compose.yml",

@@ -46,16 +46,15 @@ describe("a send", () => {
       const log = yield* through()
       const topic = yield* freshTopic(log, 2)
       const onWay = new Map<number, number>()
-      let sends = 0
-      let most = 0
+      const count = { sends: 0, most: 0, asked: 0, answered: 0 }
       proxy().onRequest = (asked) => {
         if (!isProduce(asked)) return "pass"
         const facts = produceFacts(asked)
         assert.deepInclude(facts, { topics: 1, partitions: 1 })
         const now = (onWay.get(facts.producerId) ?? 0) + 1
         onWay.set(facts.producerId, now)
-        most = Math.max(most, now)
-        sends++
+        count.most = Math.max(count.most, now)
+        count.sends++
         return "pass"
       }
       proxy().onAnswer = (asked) => {
@@ -63,17 +62,16 @@ describe("a send", () => {
         return "pass"
       }
       proxy().delayMs = 5
-      let asked = 0
-      let answered = 0
-      for (; sends < 20; asked++) {
-        log.appendThen({ topic, partition: asked % 2 }, [recordOf(`${asked}`)], () => answered++)
+      for (; count.sends < 20; count.asked++) {
+        const at = { topic, partition: count.asked % 2 }
+        log.appendThen(at, [recordOf(`${count.asked}`)], () => count.answered++)
         yield* Effect.sleep(2)
       }
-      while (answered < asked) yield* Effect.sleep(10)
-      assert.strictEqual(most, 1)
+      while (count.answered < count.asked) yield* Effect.sleep(10)
+      assert.strictEqual(count.most, 1)
       assert.deepStrictEqual(
         yield* stored({ topic, partition: 1 }),
-        numbered(asked).filter((_, index) => index % 2 === 1),
+        numbered(count.asked).filter((_, index) => index % 2 === 1),
       )
     }).pipe(Effect.scoped),
   )

@@ -1,5 +1,5 @@
-// From a send of kafkajs's own producer to its consumer in the same process, at a pace: what one way
-// through these brokers takes on this machine, now.
+// From a send of kafkajs's own producer to its consumer in the same process, at a pace: what one
+// way through these brokers takes on this machine, now.
 import { setTimeout as sleep } from "node:timers/promises"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
 import { outsider } from "../../support/services/outsider.ts"

@@ -49,9 +49,9 @@ const bareClients = async (cluster: KafkaCluster, leader: number) => {
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
   const gap = new Gap()
   await consumer.run({ autoCommit: false, eachMessage: async () => gap.happened() })
-  let isOver = false
+  const state = { isOver: false }
   const sending = (async () => {
-    while (!isOver) {
+    while (!state.isOver) {
       await producer
         .send({ topic, acks: -1, messages: [{ value: "x", partition: 0 }] })
         .catch(() => undefined)
@@ -59,7 +59,7 @@ const bareClients = async (cluster: KafkaCluster, leader: number) => {
     }
   })()
   const stop = async () => {
-    isOver = true
+    state.isOver = true
     await sending
     await Promise.all([producer.disconnect(), consumer.disconnect()])
   }

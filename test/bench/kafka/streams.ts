@@ -26,54 +26,64 @@ const ask = async (url: string, index: number, tokens: number): Promise<string> 
   })
   const id = answer.headers.get("x-request-id")
   leave.abort()
-  if (answer.status !== 200 || id === null) throw new Error(`status ${answer.status}`)
+  if (answer.status !== 200 || id === null) throw new Error(`request ${index}: ${answer.status}`)
   return id
 }
 
 interface Followed {
-  events: number
+  tokens: number
   done: boolean
 }
 
 const follow = (url: string, id: string): Followed => {
-  const followed: Followed = { events: 0, done: false }
-  get(`${url}/v1/requests/${id}/events?cursor=0`, (response) => {
+  const followed: Followed = { tokens: 0, done: false }
+  const request = get(`${url}/v1/requests/${id}/events?cursor=0`, (response) => {
+    // At the end the relay goes first.
+    response.on("error", () => undefined)
     response.setEncoding("latin1")
     response.on("data", (text: string) => {
-      for (let at = text.indexOf("\ndata: "); at >= 0; at = text.indexOf("\ndata: ", at + 1)) {
-        followed.events++
-      }
+      // An event may hold several tokens; its id counts them all.
+      const last = /^id: (\d+)$/m.exec(text.slice(Math.max(0, text.lastIndexOf("id: "))))?.[1]
+      if (last !== undefined) followed.tokens = Number(last)
       if (text.includes("[DONE]")) followed.done = true
     })
   })
+  request.on("error", () => undefined)
   return followed
 }
 
 const sum = (all: ReadonlyArray<Followed>): number =>
-  all.reduce((total, { events }) => total + events, 0)
+  all.reduce((total, { tokens }) => total + tokens, 0)
 
 export const measureStreams = async (
   cluster: KafkaCluster,
   { small }: BenchOptions,
 ): Promise<BenchResult> => {
   const streams = small ? 50 : 1000
-  const seconds = small ? 4 : 20
+  const seconds = small ? 4 : 10
   const deployment = new Deployment({ kafka: cluster.bootstrap })
   deployment.prepare()
   const pace = ["--engine", "scripted", "--scripted-tokens-per-second", `${tokensPerSecond}`]
-  const worker = await deployment.start("worker", [...pace, "--worker-sequences-max", "2048"])
+  const size = ["--worker-sequences-max", "2048", "--worker-batch-tokens-max", "4096"]
+  const worker = await deployment.start("worker", [...pace, ...size])
   const limits = ["--rate-requests-per-second", "100000", "--rate-burst", "100000"]
   const gateway = await deployment.start("gateway", limits)
   const relay = await deployment.start("relay", limits)
   // They begin over some seconds, and end when the last has run for long enough.
-  const tokens = tokensPerSecond * (seconds + 20)
+  const tokens = small ? 500 : 1000
   const all: Array<Followed> = []
   for (let index = 0; index < streams; index += 20) {
     const batch = Array.from({ length: Math.min(20, streams - index) }, (_, i) => index + i)
     const ids = await Promise.all(batch.map((one) => ask(gateway.url, one, tokens)))
     for (const id of ids) all.push(follow(relay.url, id))
   }
-  await sleep(3000)
+  // Those that came late catch up with what was generated before.
+  const pacePerSecond = streams * tokensPerSecond
+  for (let rate = Infinity, left = 12; rate > 1.05 * pacePerSecond && left > 0; left--) {
+    const from = sum(all)
+    await sleep(1000)
+    rate = sum(all) - from
+  }
   const before = sum(all)
   const began = performance.now()
   const processes = [worker, gateway, relay]
@@ -90,7 +100,7 @@ export const measureStreams = async (
     streams,
     running,
     tokensPerSecond: Math.round(perSecond),
-    paceShare: Number((perSecond / (streams * tokensPerSecond)).toFixed(3)),
+    paceShare: Number((perSecond / pacePerSecond).toFixed(3)),
     workerCores,
     gatewayCores,
     relayCores,
