@@ -61,9 +61,12 @@ const makeReaper = Effect.fnUntraced(function* (bounds: ReaperBounds) {
   /** Reads on, up to what is too young to be an orphan. */
   const readOn = Effect.fnUntraced(function* (at: TopicPartition, own: Watched, nowMs: number) {
     if (own.open.size >= bounds.openMax) return
+    const youngSince = nowMs - bounds.youngMs
+    // Mostly the first one is too young already: then no other is read.
+    const [first] = yield* requests.readFrom(at, own.next, 1)
+    if (first === undefined || first.timestamp > youngSince) return
     for (const record of yield* requests.readFrom(at, own.next, readBytesMax)) {
-      const isYoung = record.timestamp > nowMs - bounds.youngMs
-      if (isYoung || own.open.size >= bounds.openMax) return
+      if (record.timestamp > youngSince || own.open.size >= bounds.openMax) return
       own.next = record.offset + 1
       const request = record.value
       // Where ids go wrong, a worker buries the record; its entries have no place in the token log.
