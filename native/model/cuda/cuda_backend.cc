@@ -17,6 +17,21 @@ constexpr uint64_t kReserveBytes = 768ULL << 20;
 // Rows of one pass of the head: a full batch of draws; prompts' scores go in pieces of it.
 constexpr uint32_t kLogitRowsLeast = 64;
 
+// Widened copies of quantised weights may take this part of the memory that is left: the rest is
+// the KV blocks', which serve more requests.
+constexpr uint64_t kWidenedPart = 4;
+
+// What may still be used beside the weights.
+Status left_bytes(const CudaModel& model, uint64_t* bytes) {
+  uint64_t free = 0;
+  SLUICE_RETURN_IF_ERROR(free_device_bytes(&free));
+  const auto share =
+      static_cast<uint64_t>(model.memory_share * static_cast<double>(model.device.memory_bytes));
+  const uint64_t weights = model.weights.arena.bytes() + model.weights.widened.bytes();
+  *bytes = std::min(free, share > weights ? share - weights : 0);
+  return Status::ok();
+}
+
 class CudaBackend : public Backend {
  public:
   CudaBackend(std::unique_ptr<CudaModel> loaded, Stream stream)
@@ -45,7 +60,7 @@ class CudaBackend : public Backend {
 
   Status kv_bytes_max(uint32_t sequences_max, uint32_t batch_tokens_max, uint64_t* bytes) override {
     uint64_t allowed = 0;
-    SLUICE_RETURN_IF_ERROR(allowed_bytes(&allowed));
+    SLUICE_RETURN_IF_ERROR(left_bytes(*loaded_, &allowed));
     // Attention's scratch grows with the blocks: counted for all that could be there.
     const uint64_t blocks = allowed / info_.kv_bytes_per_block;
     const uint64_t others = others_bytes(blocks, sequences_max, batch_tokens_max) + kReserveBytes;
@@ -75,6 +90,7 @@ class CudaBackend : public Backend {
     const uint64_t steps_bytes = runner_->memory_bytes();
     const uint64_t used = before > after ? before - after : 0;
     info_.memory = {{"weights", loaded_->weights.arena.bytes()},
+                    {"widened", loaded_->weights.widened.bytes()},
                     {"activations", model_.memory_bytes(limits)},
                     {"steps", steps_bytes},
                     {"graphs", used > steps_bytes ? used - steps_bytes : 0},
@@ -141,16 +157,6 @@ class CudaBackend : public Backend {
     return args;
   }
 
-  Status allowed_bytes(uint64_t* bytes) const {
-    uint64_t free = 0;
-    SLUICE_RETURN_IF_ERROR(free_device_bytes(&free));
-    const auto share = static_cast<uint64_t>(loaded_->memory_share *
-                                             static_cast<double>(loaded_->device.memory_bytes));
-    const uint64_t weights = loaded_->weights.arena.bytes();
-    *bytes = std::min(free, share > weights ? share - weights : 0);
-    return Status::ok();
-  }
-
   DeviceModelLimits model_limits(uint64_t blocks,
                                  uint32_t sequences_max,
                                  uint32_t batch_tokens_max) const {
@@ -215,6 +221,12 @@ class CudaBackend : public Backend {
 Status make_cuda_backend(std::unique_ptr<CudaModel> model, std::unique_ptr<Backend>* backend) {
   Stream stream;
   SLUICE_RETURN_IF_ERROR(Stream::open(&stream));
+  // In deterministic mode every number of rows reads the weights as they are.
+  if (!model->deterministic) {
+    uint64_t left = 0;
+    SLUICE_RETURN_IF_ERROR(left_bytes(*model, &left));
+    SLUICE_RETURN_IF_ERROR(add_widened_copies(left / kWidenedPart, stream.get(), &model->weights));
+  }
   *backend = std::make_unique<CudaBackend>(std::move(model), std::move(stream));
   return Status::ok();
 }
