@@ -8,7 +8,7 @@ import type { Machine } from "./Machine.ts"
 import type { Draw } from "./Simulation.ts"
 
 /** A connection that says nothing for so long is given up. */
-const patienceMs = 800
+const patienceMs = 1_500
 const backOffMs = 60
 /** New requests in the place of one that was refused or whose acceptance nobody confirmed. */
 const asksMax = 12

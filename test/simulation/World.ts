@@ -48,6 +48,8 @@ export class World {
   latencyFactor = 1
   /** How much later a machine hears what comes to the log, at most: its tails lag, ms. */
   readonly lags = new Map<Machine, number>()
+  /** How many times as long everything between a machine and the log takes. */
+  readonly slows = new Map<Machine, number>()
 
   constructor(simulation: Simulation, counts: Map<string, number>) {
     this.simulation = simulation
@@ -189,7 +191,7 @@ export class World {
       client,
       count: this.count,
       faults: {
-        latencyMs: this.#latencyMs,
+        latencyMs: () => this.#latencyMs() * (this.slows.get(client) ?? 1),
         lagMs: () => draw.next() * (this.lags.get(client) ?? 0),
         fate,
         timeoutMs: settings.timeoutMs,

@@ -40,7 +40,7 @@ const drawDraft = (draw: Draw, settings: Settings, requestId: string): RequestDr
     n: draw.chance(0.25) ? 2 + draw.below(2) : 1,
     sampling: {
       ...plainSampling,
-      maxTokens: 1 + draw.below(draw.chance(0.3) ? 60 : 16),
+      maxTokens: 1 + draw.below(draw.chance(settings.long) ? 60 : 16),
       minTokens: draw.chance(0.1) ? draw.below(4) : 0,
       temperature: draw.below(2),
       seed: draw.below(1000),

@@ -26,7 +26,7 @@ import type { Machine } from "./Machine.ts"
 
 /** So small that a slow client fills it, and that history takes several reads. */
 const outletBytesMax = 600
-const readBytes = 700
+const readBytes = 2_000
 
 class ConnectionOutlet implements Outlet {
   readonly #connection: Connection

@@ -129,6 +129,13 @@ export const mutations: ReadonlyArray<Mutation> = [
     replace: "lifecycle.arrive(item, true)",
   },
   {
+    name: "claim-sent-twice",
+    guards: "6: the next attempt ends this one, wherever its claim stands",
+    file: "src/generate/claim.ts",
+    find: "return rival.attempt === this.attempt + 1",
+    replace: "return rival.offset > offset && rival.attempt === this.attempt + 1",
+  },
+  {
     name: "commits-what-runs",
     guards: "7: nothing is committed that is not over",
     file: "src/generate/watermark.ts",
@@ -146,7 +153,7 @@ export const mutations: ReadonlyArray<Mutation> = [
     name: "dropped-commit-is-done",
     guards: "7: what an older epoch took to commit is taken again",
     file: "src/generate/assignment.ts",
-    find: "entry.watermark.untake()",
+    find: "      watermark.untake()\n",
     replace: "",
   },
   {

@@ -21,12 +21,15 @@ export interface Troubles {
   readonly ghosts: number
   readonly storms: number
   readonly lags: number
+  readonly slows: number
   readonly enginesLost: number
   readonly sequencesFailed: number
   readonly producedTwice: number
 }
 
 export interface Settings {
+  /** Of requests that go on for long. */
+  readonly long: number
   readonly workers: number
   readonly gateways: number
   readonly requests: number
@@ -64,7 +67,34 @@ const vocabularies = [
   { firstId: 128, vocabSize: 256 },
 ]
 
+/**
+ * Long requests that several workers take from each other again and again: stopped, late, and left
+ * without answers, with sessions far shorter than a generation.
+ */
+const duel = (draw: Draw, settings: Settings): Settings => ({
+  ...settings,
+  long: 0.9,
+  workers: 2 + draw.below(2),
+  requestPartitions: 1,
+  sessionMs: draw.pick([15, 40, 100]),
+  timeoutMs: draw.pick([10, 30]),
+  ackLost: draw.between(0.1, 0.4),
+  poison: 0,
+  shortDeadline: 0,
+  engine: { ...settings.engine, stepIntervalMs: draw.pick([5, 10]), tokensPerStep: 1 },
+  config: {
+    ...settings.config,
+    worker: { ...settings.config.worker, flushMs: 1, claimsMax: 100 },
+  },
+  troubles: { ...settings.troubles, stops: 8, lags: 6, ghosts: 3, kills: draw.below(3), leaves: 0 },
+})
+
 export const drawSettings = (draw: Draw): Settings => {
+  const settings = drawCommon(draw)
+  return draw.chance(0.35) ? duel(draw, settings) : settings
+}
+
+const drawCommon = (draw: Draw): Settings => {
   const sometimes = (most: number, how = 0.5) => (draw.chance(how) ? 1 + draw.below(most) : 0)
   const rate = (most: number, how = 0.5) => (draw.chance(how) ? draw.between(0, most) : 0)
   const requestPartitions = 1 + draw.below(2)
@@ -76,6 +106,7 @@ export const drawSettings = (draw: Draw): Settings => {
     batchTokensMax: draw.pick([16, 64, 2048]),
   }
   return {
+    long: 0.3,
     workers: 1 + draw.below(3),
     gateways: 1 + draw.below(3),
     requests: 2 + draw.below(6),
@@ -102,6 +133,7 @@ export const drawSettings = (draw: Draw): Settings => {
       ghosts: sometimes(3, 0.4),
       storms: sometimes(2, 0.3),
       lags: sometimes(6, 0.6),
+      slows: sometimes(4, 0.4),
       enginesLost: sometimes(1, 0.2),
       sequencesFailed: sometimes(2, 0.2),
       producedTwice: sometimes(2, 0.3),

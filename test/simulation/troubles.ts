@@ -81,14 +81,14 @@ const storm = (world: World): void => {
   })
 }
 
-/** One machine hears from the log late, while the others do not. */
-const lag = (world: World): void => {
+/** One machine hears from the log late, or is slow both ways, while the others are not. */
+const hold = (world: World, held: "lags" | "slows", most: number): void => {
   const { draw } = world.simulation
   const machine = draw.chance(0.5) ? workerOf(world)?.machine : gatewayOf(world)?.machine
   if (machine === undefined) return
-  world.count("lagged")
-  world.lags.set(machine, draw.between(5, 250))
-  world.simulation.plan(draw.between(20, 400), () => world.lags.delete(machine))
+  world.count(held)
+  world[held].set(machine, draw.between(5, most))
+  world.simulation.plan(draw.between(20, 400), () => world[held].delete(machine))
 }
 
 const jump = (world: World): void => {
@@ -112,7 +112,8 @@ const happen: Readonly<Record<keyof Troubles, (world: World) => void>> = {
   jumps: jump,
   ghosts: haunt,
   storms: storm,
-  lags: lag,
+  lags: (world) => hold(world, "lags", 250),
+  slows: (world) => hold(world, "slows", 100),
   enginesLost: (world) => {
     const worker = workerOf(world)
     worker?.machine.enter(() => worker.scripted.lose("the device fell off the bus"))
@@ -147,5 +148,6 @@ export const makePeace = (world: World): void => {
   world.isRough = false
   world.latencyFactor = 1
   world.lags.clear()
+  world.slows.clear()
   for (const { now } of [...world.workers, ...world.gateways]) now?.machine.continue()
 }
