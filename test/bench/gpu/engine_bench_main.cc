@@ -1,7 +1,7 @@
 // The engine alone on a device: random weights, greedy, nothing but Core and the backend.
 //
 //   engine_bench MODEL FORMAT [WORK ...]      MODEL 8b | 1b, FORMAT bf16 | awq
-//   WORK: ceilings, single, crowd32, crowd64, crowd256, prefill; all of them unless given
+//   WORK: ceilings, single, crowd32, crowd64, crowd256, prefill, all of them unless given; profile
 //
 // One JSON object a line. `busy` is the share of a run in which the device worked on a step: the
 // sum of all steps' own times over the run's.
@@ -71,6 +71,9 @@ struct Work {
   uint32_t batch_tokens_max;
 };
 
+// For a profiler: kernel by kernel, without graphs, once. Only where it is asked for.
+constexpr char kProfile[] = "profile";
+
 // Prompts are filled in one large step each way; decode graphs go up to sequences_max.
 const Work kWorks[] = {
     {"single", 1, 128, 256, 1, 2048},
@@ -78,6 +81,7 @@ const Work kWorks[] = {
     {"crowd64", 64, 100, 200, 64, 8192},
     {"crowd256", 256, 100, 200, 256, 8192},
     {"prefill", 32, 2048, 1, 32, 8192},
+    {kProfile, 1, 128, 8, 1, 2048},
 };
 
 Submission make_submission(const Work& work, uint32_t handle, uint32_t vocab) {
@@ -144,6 +148,8 @@ Status run_work(const std::string& shape, const std::string& format, const Work&
   const double flops = token_flops(model->config);
   std::unique_ptr<Backend> backend;
   double busy_seconds = 0;
+  const bool is_profile = work.name == kProfile;
+  model->graphs = !is_profile;
   model->on_step = [&](float milliseconds) { busy_seconds += milliseconds * 1e-3; };
   SLUICE_RETURN_IF_ERROR(make_cuda_backend(std::move(model), &backend));
   EngineLimits limits;
@@ -160,7 +166,7 @@ Status run_work(const std::string& shape, const std::string& format, const Work&
   Core core(&timed, limits, {}, PrefixKey{1, 2});
   Run run;
   std::vector<Run> runs;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = is_profile ? 3 : 0; i < 4; ++i) {
     busy_seconds = 0;
     SLUICE_RETURN_IF_ERROR(run_once(&core, &timed, work, &run));
     run.busy = busy_seconds / run.seconds;
@@ -232,7 +238,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto wanted = [&](const std::string& name) {
-    if (argc == 3) return true;
+    if (argc == 3) return name != kProfile;
     return std::any_of(argv + 3, argv + argc, [&](const char* arg) { return name == arg; });
   };
   bool all = true;
