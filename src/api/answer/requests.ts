@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { isRequestId } from "../../../streams/requestId.ts"
 import { Config } from "../../config/Config.ts"
 import { Enqueue } from "../../enqueue/Enqueue.ts"
-import { Relay, RelayError, type RequestView } from "../../relay/Relay.ts"
+import { Relay, RelayError, type RequestView, type Subscriber } from "../../relay/Relay.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type Failure } from "../errors.ts"
 import { dialectFor } from "./dialect/dialects.ts"
@@ -66,6 +66,23 @@ export interface StreamFromOptions {
   readonly overStatus: 200 | 204
 }
 
+const silent: Subscriber = { onEvents: () => true, onError: () => {} }
+
+/** Of a request that seems to have said nothing the relay tells whether retention took it. */
+const refuseCursor = Effect.fnUntraced(function* (
+  { events, request }: RequestView,
+  cursor: number,
+  last: number,
+): Effect.fn.Return<never, Failure, Relay> {
+  if (events === 0) {
+    const relay = yield* Relay
+    const { close } = yield* relay.subscribe(request.requestId, 1, silent)
+    close()
+  }
+  const message = `The cursor ${cursor} is ahead of the request, which has come to ${last}.`
+  return yield* new RelayError({ reason: "cursorAhead", message })
+})
+
 /** Writes the events of a request after a cursor, up to its end. */
 export const streamFrom = Effect.fnUntraced(function* (options: StreamFromOptions) {
   const { view, exchange, makeProjection, cursor, overStatus } = options
@@ -73,10 +90,7 @@ export const streamFrom = Effect.fnUntraced(function* (options: StreamFromOption
   const { model: facts } = yield* Tokenizer
   const projection = makeProjection(view.request, facts)
   const last = projection.cursorOf(view)
-  if (cursor > last) {
-    const message = `The cursor ${cursor} is ahead of the request, which has come to ${last}.`
-    return yield* new RelayError({ reason: "cursorAhead", message })
-  }
+  if (cursor > last) return yield* refuseCursor(view, cursor, last)
   if (isOver(view) && cursor === last && overStatus === 204) {
     exchange.res.writeHead(204, { "x-request-id": requestId }).end()
     return
