@@ -1,11 +1,16 @@
 // A request that changes hands: whatever happened to its worker, its transcript is that of an
-// undisturbed run, and what a loser wrote counts for nothing.
+// undisturbed run, and what a loser wrote counts for nothing. On every log that runs in this
+// process.
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { KeptState } from "../support/foldEntries.ts"
 import { accepted } from "../support/generate.ts"
-import { isEnded, makeWorld } from "../support/workerWorld.ts"
+import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
+import type { Log, LogError } from "../../streams/Log.ts"
+import { layerMemory } from "../../streams/memory/MemoryLog.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
+import { isEnded, makeWorld as makeMemoryWorld, makeWorldOn } from "../support/workerWorld.ts"
 
 const transcript = (state: KeptState) =>
   state.choices.map(({ ids, texts, finish, stopReason }) => ({ ids, texts, finish, stopReason }))
@@ -19,7 +24,7 @@ const again = (request: RequestAccepted) => ({
 const byHand = { engine: { stepIntervalMs: null }, drainMs: 0 }
 
 const undisturbed = Effect.fnUntraced(function* (request: RequestAccepted) {
-  const world = yield* makeWorld
+  const world = yield* makeMemoryWorld
   const worker = yield* world.worker()
   yield* world.send(request)
   const state = yield* world.until(request.requestId, isEnded)
@@ -27,7 +32,8 @@ const undisturbed = Effect.fnUntraced(function* (request: RequestAccepted) {
   return transcript(state)
 })
 
-describe("an adopted request", () => {
+const adopted = (layer: Layer.Layer<Log, LogError>, cutEvery: number) => {
+  const makeWorld = makeWorldOn(layer)
   const cases = [
     { name: "greedy", changes: { maxTokens: 12 }, n: 1 },
     { name: "seeded, two choices", changes: { maxTokens: 8, temperature: 0.8, seed: 42 }, n: 2 },
@@ -37,7 +43,7 @@ describe("an adopted request", () => {
       Effect.gen(function* () {
         const request = accepted(changes, { n })
         const expected = yield* undisturbed(request)
-        for (let cut = 0; cut <= changes.maxTokens; cut++) {
+        for (let cut = 0; cut <= changes.maxTokens; cut += cutEvery) {
           const world = yield* makeWorld
           const first = yield* world.worker(byHand)
           const cutRequest = again(request)
@@ -65,7 +71,7 @@ describe("an adopted request", () => {
       const request = accepted({ maxTokens: 30, stop: [text.slice(8, 14)] })
       const expected = yield* undisturbed(request)
       assert.strictEqual(expected[0]!.texts.join(""), text.slice(0, 8))
-      for (let cut = 7; cut < 14; cut++) {
+      for (let cut = 7; cut < 14; cut += cutEvery) {
         const world = yield* makeWorld
         const first = yield* world.worker(byHand)
         const cutRequest = again(request)
@@ -211,4 +217,17 @@ describe("an adopted request", () => {
       assert.deepStrictEqual(outcomes, ["deadLettered", "finished", "finished"])
     }),
   )
-})
+}
+
+const layerEmbedded = Layer.unwrap(
+  Effect.map(temporaryFolder("adoption"), (folder) => embeddedLog({ folder, mapBytes: 2 ** 30 })),
+)
+
+const adapters: ReadonlyArray<readonly [string, Layer.Layer<Log, LogError>, number]> = [
+  ["memory", layerMemory, 1],
+  ["embedded", layerEmbedded, 3],
+]
+
+for (const [adapter, layer, cutEvery] of adapters) {
+  describe(`an adopted request on the ${adapter} log`, () => adopted(layer, cutEvery))
+}

@@ -17,7 +17,7 @@ import { Tokenizer } from "../../src/tokenizer/Tokenizer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import type { RequestState } from "../../streams/fold/requestState.ts"
-import { Log } from "../../streams/Log.ts"
+import { Log, type LogError } from "../../streams/Log.ts"
 import { layerMemory } from "../../streams/memory/MemoryLog.ts"
 import { readRecord } from "../../streams/readRecord.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
@@ -44,13 +44,14 @@ const layerTopics = Layer.effectDiscard(
   }),
 )
 
-const layerLogs = Layer.mergeAll(
-  RequestLog.layer,
-  TokenLog.layer,
-  CommandLog.layer,
-  DeadLetterLog.layer,
-  WorkerLog.layer,
-).pipe(Layer.provide(layerTopics), Layer.provideMerge(layerMemory))
+const layerLogs = (layerLog: Layer.Layer<Log, LogError>) =>
+  Layer.mergeAll(
+    RequestLog.layer,
+    TokenLog.layer,
+    CommandLog.layer,
+    DeadLetterLog.layer,
+    WorkerLog.layer,
+  ).pipe(Layer.provide(layerTopics), Layer.provideMerge(layerLog))
 
 const layerLetters = Layer.succeed(Tokenizer, {
   model: letters,
@@ -96,6 +97,8 @@ const startWorker = Effect.fnUntraced(function* (logs: Layer.Layer<Logs>, option
     Layer.provide(Layer.mergeAll(logs, layerMetrics, layerLetters)),
   )
   const scope = yield* Scope.make()
+  // Before the log, whatever becomes of the test.
+  yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
   const context = yield* Layer.buildWithScope(layer, scope)
   const service = yield* Effect.provide(Worker, context)
   return {
@@ -114,8 +117,8 @@ const startWorker = Effect.fnUntraced(function* (logs: Layer.Layer<Logs>, option
 
 type Logs = Log | RequestLog | TokenLog | CommandLog | DeadLetterLog | WorkerLog
 
-export const makeWorld = Effect.gen(function* () {
-  const context = yield* Layer.build(layerLogs)
+export const makeWorldOn = Effect.fnUntraced(function* (layerLog: Layer.Layer<Log, LogError>) {
+  const context = yield* Layer.build(layerLogs(layerLog))
   const logs = Layer.succeedContext(context)
   const log = yield* Effect.provide(Log, context)
   const requests = yield* Effect.provide(RequestLog, context)
@@ -167,6 +170,8 @@ export const makeWorld = Effect.gen(function* () {
     }),
   }
 })
+
+export const makeWorld = makeWorldOn(layerMemory)
 
 export const isEnded = (state: RequestState) => state.terminal !== null
 export const textsOf = (state: KeptState) => state.choices.map(({ texts }) => texts.join(""))
