@@ -287,7 +287,7 @@ __global__ void __launch_bounds__(kSamplerThreads, 2) sampler_kernel(const Sampl
   Team<kBlocks> team(&shared.team);
   float* logits = p.args.logits + index * p.args.logits_stride;
   RowPart part;
-  part.begin = min(team.rank() * p.part_size, p.args.vocab_size);
+  part.begin = team.rank() * p.part_size;  // past the end where nothing is left for this block
   part.end = min(part.begin + p.part_size, p.args.vocab_size);
   part.values =
       p.in_shared ? reinterpret_cast<float*>(memory + sizeof(Shared)) : logits + part.begin;
