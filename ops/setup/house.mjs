@@ -3,7 +3,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { existsSync, realpathSync } from "node:fs"
 import { createRequire } from "node:module"
-import { constants } from "node:os"
+import { availableParallelism, constants } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 
@@ -71,6 +71,14 @@ export const answers = (command, args, input = "") => {
   const result = spawnSync(command, args, { encoding: "utf8", input, timeout: 60_000 })
   return result.status === 0 ? result.stdout.trim() : null
 }
+
+/**
+ * How the server's Node is started. V8 takes four threads beside its own for collecting garbage,
+ * however few cores there are: on two they hold up what they should help.
+ */
+export const nodeFlags = () => [
+  `--v8-pool-size=${Math.min(4, Math.max(1, availableParallelism() - 1))}`,
+]
 
 /** This process becomes `node args`: same terminal, same signals, same exit code. */
 export const become = (node, args) => {

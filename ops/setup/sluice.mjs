@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs"
 import { join, sep } from "node:path"
 import { pathToFileURL } from "node:url"
-import { become, findNode, nodeSentence, root, say } from "./house.mjs"
+import { become, findNode, nodeFlags, nodeSentence, root, say } from "./house.mjs"
 import { buildAddon, main } from "./setup.mjs"
 
 const needsEngine = ["serve", "worker"]
@@ -31,6 +31,6 @@ await main(async () => {
     process.argv.splice(1, 1, entry)
     await import(pathToFileURL(entry).href)
   } else {
-    become(node, [entry, ...args])
+    become(node, [...nodeFlags(), entry, ...args])
   }
 })

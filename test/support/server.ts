@@ -14,6 +14,8 @@ export interface SluiceOptions {
   /** To be kept: the folder of an earlier process, for one that takes over. */
   readonly data?: string
   readonly readyMsMax?: number
+  /** Of Node itself. */
+  readonly nodeFlags?: ReadonlyArray<string>
 }
 
 export interface Sluice {
@@ -42,15 +44,19 @@ export const makeDataFolder = (): string => mkdtempSync(join(tmpdir(), "sluice-d
 
 /** Resolves when it says that it is ready; rejects with what it printed when it ends first. */
 export const startSluice = async (options: SluiceOptions = {}): Promise<Sluice> => {
-  const { kind = "serve", flags = [], env = {}, readyMsMax = 30_000 } = options
+  const { kind = "serve", flags = [], env = {}, readyMsMax = 30_000, nodeFlags = [] } = options
   const data = options.data ?? makeDataFolder()
   const port = kind === "worker" ? [] : ["--port", "0"]
   const main = join(projectRoot, "src", "cli", "main.ts")
-  const child = spawn(process.execPath, [main, kind, ...port, "--data", data, ...flags], {
-    cwd: projectRoot,
-    env: { ...process.env, SLUICE_LOG_LEVEL: "warn", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  })
+  const child = spawn(
+    process.execPath,
+    [...nodeFlags, main, kind, ...port, "--data", data, ...flags],
+    {
+      cwd: projectRoot,
+      env: { ...process.env, SLUICE_LOG_LEVEL: "warn", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  )
   started.add(child)
   let stdout = ""
   let stderr = ""
