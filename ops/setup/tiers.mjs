@@ -141,6 +141,7 @@ export const tiers = [
   tests("binding", "the addon as JavaScript sees it", 5),
   tests("golden", "ids, templates and bytes that must never change", 10),
   tests("pipeline", "stages together in one process", 10),
+  tests("simulation", "whole deployments under simulated faults, and every guard removed once", 20),
   kafka,
   tests(
     "outside",

@@ -15,6 +15,7 @@ import { Config, type ConfigShape } from "../../src/config/Config.ts"
 import { Enqueue, type RequestDraft } from "../../src/enqueue/Enqueue.ts"
 import { layerEnqueue } from "../../src/enqueue/layer.ts"
 import { ModelCatalog } from "../../src/enqueue/ModelCatalog.ts"
+import { Reaper } from "../../src/enqueue/Reaper.ts"
 import { Workers } from "../../src/enqueue/Workers.ts"
 import { layerRelayWithin } from "../../src/relay/layer.ts"
 import { Relay } from "../../src/relay/Relay.ts"
@@ -141,7 +142,12 @@ const cancel = Effect.fnUntraced(function* (requestId: string, connection: Conne
 const layerRelease = Layer.effectDiscard(
   Effect.gen(function* () {
     const { onEnded } = yield* Relay
-    onEnded((yield* Enqueue).ended)
+    const { ended } = yield* Enqueue
+    const reaper = yield* Reaper
+    onEnded((requestId) => {
+      ended(requestId)
+      reaper.ended(requestId)
+    })
   }),
 )
 
@@ -156,6 +162,7 @@ const layerGateway = (log: Log["Service"], config: ConfigShape) =>
       Layer.mergeAll(
         layerEnqueue,
         layerRelayWithin({ subscribersMax: 1_000, readBytes }),
+        Reaper.layer,
         Pacer.layer,
       ),
     ),

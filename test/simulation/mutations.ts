@@ -188,7 +188,7 @@ export const mutations: ReadonlyArray<Mutation> = [
     name: "key-runs-twice",
     guards: "10: one idempotency key runs once",
     file: "src/enqueue/submitOnce.ts",
-    find: "if (holder.requestId === requestId) return yield* append(ready)",
+    find: "if (holder.requestId === requestId && !isLate) return yield* append(ready)",
     replace: "return yield* append(ready)",
   },
   {

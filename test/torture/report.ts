@@ -1,0 +1,54 @@
+// The report of a run as a page: what was done, what came of it, how long streams stood still.
+import type { TortureReport } from "./torture.ts"
+
+export interface Circumstances {
+  readonly commit: string
+  readonly device: string
+  readonly at: string
+}
+
+const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string | number>>) =>
+  [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")
+
+const listed = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([what, count]) => `${what} ${count}`)
+    .join(", ")
+
+export const reportPage = (report: TortureReport, { commit, device, at }: Circumstances): string =>
+  `# Torture, ${report.log} log
+
+${report.kills} kills in ${report.tookSeconds} s, seed ${report.seed}; commit ${commit}, ${device}, ${at}.
+
+${
+  report.violations.length === 0
+    ? "Nothing was lost, repeated, reordered or invented; every request has one end."
+    : `**${report.violations.length} violations.**\n\n${report.violations.map((text) => `- ${text}`).join("\n")}`
+}
+
+${table(
+  ["what", "how much"],
+  [
+    ["requests", report.requests],
+    ["ends", listed(report.outcomes)],
+    ["events that clients saw", report.events],
+    ["connections that broke", report.breaks],
+    ["requests adopted by another worker", report.adopted],
+    ["entries that the fold refused", listed(report.refused)],
+  ],
+)}
+
+Streams that stood still, from the fault to their next event:
+
+${table(
+  ["fault", "times", "streams", "p50 ms", "p99 ms", "max ms"],
+  report.recoveries.map((one) => [
+    one.fault,
+    one.faults,
+    one.streams,
+    one.p50Ms,
+    one.p99Ms,
+    one.maxMs,
+  ]),
+)}
+`

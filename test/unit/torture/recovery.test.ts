@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest"
+import { pauseAfter, recoveries } from "../../torture/recovery.ts"
+
+/** One event each 40 ms, but for a pause. */
+const flow = (pauseFrom: number, pauseTo: number) =>
+  Array.from({ length: 100 }, (_, i) => i * 40).filter((at) => at <= pauseFrom || at >= pauseTo)
+
+describe("recovery times", () => {
+  it("are from the fault to the next event of a stream that stood still", () => {
+    expect(pauseAfter(flow(1000, 2000), 1010)).toBe(990)
+    expect(pauseAfter(flow(1040, 2000), 1010)).toBe(990)
+  })
+
+  it("leave out streams that flowed on, had not begun, were over, or paused at another time", () => {
+    expect(pauseAfter(flow(0, 0), 1010)).toBeNull()
+    expect(pauseAfter([], 1010)).toBeNull()
+    expect(pauseAfter([2000, 2040], 1010)).toBeNull()
+    expect(pauseAfter([960, 1000], 1010)).toBeNull()
+    expect(pauseAfter(flow(1500, 3000), 1010)).toBeNull()
+    expect(pauseAfter(flow(500, 2000), 1010)).toBeNull()
+  })
+
+  it("are told by fault", () => {
+    const faults = [
+      { name: "kill worker", at: 1010 },
+      { name: "kill worker", at: 3000 },
+      { name: "stop gateway", at: 1010 },
+    ]
+    const streams = [flow(1000, 2000), flow(1000, 1400), flow(0, 0)]
+    const kill = { fault: "kill worker", faults: 2, streams: 2, p50Ms: 990, p99Ms: 990, maxMs: 990 }
+    expect(recoveries(faults, streams)).toEqual([
+      kill,
+      { ...kill, fault: "stop gateway", faults: 1 },
+    ])
+  })
+})
