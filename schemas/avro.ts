@@ -1,4 +1,4 @@
-// The Avro schemas as JSON text, current and past ones: no file is read at run time. Generated
+// The Avro schemas as JSON text, current and past: no file is read at run time. Generated
 // from the .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.
 export const avroText = {
   DeadLetter: [

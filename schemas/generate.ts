@@ -166,7 +166,7 @@ export const generateAvro = (): string => {
     .sort()
     .map((file) => embedded(file.replace(".avsc", "").replace(".", ""), pastFolder + file))
   const header = [
-    "// The Avro schemas as JSON text, current and past ones: no file is read at run time. Generated",
+    "// The Avro schemas as JSON text, current and past: no file is read at run time. Generated",
     "// from the .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.",
     "export const avroText = {",
   ]
