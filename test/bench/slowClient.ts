@@ -30,13 +30,13 @@ const bodyOf = (maxTokens: number) =>
 /** Asks for a long stream and reads it far more slowly than it comes. */
 const slowClient = (port: number): Socket => {
   const body = bodyOf(1500)
-  const socket = connect({ host: "127.0.0.1", port, highWaterMark: bytesPerSecond })
+  const socket = connect({ host: "127.0.0.1", port })
   socket.on("error", () => {})
   socket.write(
     "POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n" +
       `content-length: ${body.length}\r\n\r\n${body}`,
   )
-  const timer = setInterval(() => socket.read(), 1000)
+  const timer = setInterval(() => socket.read(bytesPerSecond), 1000)
   socket.on("close", () => clearInterval(timer))
   return socket
 }
