@@ -84,11 +84,45 @@ void widen(const uint8_t* values, uint64_t count, float* out) {
   }
 }
 
-uint32_t awq_nibble(const uint32_t* words, uint64_t row_words, uint64_t row, uint32_t output) {
-  const uint32_t column = output & 7;
-  const uint32_t nibble = column >> 1 | (column & 1) << 2;
-  return words[row * row_words + output / 8] >> (4 * nibble) & 15;
-}
+// Reads single values of either packing.
+struct Int4Reader {
+  const StoredInt4& stored;
+
+  bool is_awq() const { return stored.packing == Int4Packing::kAwqGemm; }
+
+  static uint32_t awq_nibble(const uint32_t* words, uint64_t word, uint32_t output) {
+    const uint32_t column = output & 7;
+    const uint32_t nibble = column >> 1 | (column & 1) << 2;
+    return words[word] >> (4 * nibble) & 15;
+  }
+
+  uint32_t weight(uint32_t input, uint32_t output) const {
+    if (is_awq()) {
+      const uint64_t row_words = stored.outputs / 8;
+      return awq_nibble(stored.weights, input * row_words + output / 8, output);
+    }
+    const uint64_t row_words = stored.inputs / 8;
+    return stored.weights[output * row_words + input / 8] >> (4 * (input & 7)) & 15;
+  }
+
+  uint32_t zero(uint32_t group, uint32_t output) const {
+    if (stored.zeros == nullptr) return 8;
+    if (is_awq()) {
+      const uint64_t row_words = stored.outputs / 8;
+      return awq_nibble(stored.zeros, group * row_words + output / 8, output);
+    }
+    const uint64_t row = output / 8;
+    return stored.zeros[row * stored.groups + group] >> (4 * (output & 7)) & 15;
+  }
+
+  float scale(uint32_t group, uint32_t output) const {
+    const uint64_t at = is_awq() ? uint64_t{group} * stored.outputs + output
+                                 : uint64_t{output} * stored.groups + group;
+    float value = 0;
+    widen_dense(stored.scale_type, stored.scales + at * dense_bytes(stored.scale_type), 1, &value);
+    return value;
+  }
+};
 
 }  // namespace
 
@@ -115,32 +149,33 @@ void widen_dense(DenseType from, const uint8_t* values, uint64_t count, float* o
   }
 }
 
-void pack_awq_strip(const AwqTensors& tensors, const AwqStrip& strip) {
+void pack_int4_strip(const StoredInt4& stored, const Int4Strip& strip) {
   constexpr uint32_t kWords = kStripOutputs / 2;
-  const uint64_t row_words = tensors.outputs / 8;
+  const Int4Reader reader{stored};
   const uint32_t first = strip.index * kStripOutputs;
-  std::memset(strip.words, 0, size_t{tensors.inputs} * kStripOutputs / 2);
-  std::memset(strip.scales, 0, size_t{tensors.groups} * kStripOutputs * sizeof(float));
-  std::memset(strip.zeros, 0, size_t{tensors.groups} * kStripOutputs);
-  for (uint32_t lane = 0; lane < kStripOutputs && first + lane < tensors.outputs; ++lane) {
+  std::memset(strip.words, 0, size_t{stored.inputs} * kStripOutputs / 2);
+  std::memset(strip.scales, 0, size_t{stored.groups} * kStripOutputs * sizeof(float));
+  std::memset(strip.zeros, 0, size_t{stored.groups} * kStripOutputs);
+  for (uint32_t lane = 0; lane < kStripOutputs && first + lane < stored.outputs; ++lane) {
     const uint32_t output = first + lane;
-    for (uint32_t k = 0; k < tensors.inputs; ++k) {
-      const uint32_t q = awq_nibble(tensors.qweight, row_words, k, output);
+    for (uint32_t k = 0; k < stored.inputs; ++k) {
       const uint32_t nibble = k % kInt4Inputs * 2 + lane / 8;
-      strip.words[k / kInt4Inputs * kWords + lane % 8] |= q << (4 * nibble);
+      strip.words[k / kInt4Inputs * kWords + lane % 8] |= reader.weight(k, output) << (4 * nibble);
     }
-    for (uint32_t group = 0; group < tensors.groups; ++group) {
+    for (uint32_t group = 0; group < stored.groups; ++group) {
       const uint32_t at = group * kStripOutputs + lane;
-      const uint64_t scale = uint64_t{group} * tensors.outputs + output;
-      widen_dense(tensors.scale_type,
-                  tensors.scales + scale * dense_bytes(tensors.scale_type),
-                  1,
-                  strip.scales + at);
-      strip.zeros[at] = 8;
-      if (tensors.qzeros != nullptr) {
-        strip.zeros[at] =
-            static_cast<uint8_t>(awq_nibble(tensors.qzeros, row_words, group, output));
-      }
+      strip.scales[at] = reader.scale(group, output);
+      strip.zeros[at] = static_cast<uint8_t>(reader.zero(group, output));
+    }
+  }
+}
+
+void widen_int8(const WidenInt8Args& args) {
+  for (uint32_t row = 0; row < args.rows_count; ++row) {
+    const uint64_t at = uint64_t{row} * args.inputs;
+    for (uint32_t k = 0; k < args.inputs; ++k) {
+      const auto value = static_cast<int8_t>(args.rows[at + k] - args.offset);
+      args.out[at + k] = static_cast<float>(value) * args.scales[row];
     }
   }
 }

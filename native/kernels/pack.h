@@ -29,12 +29,20 @@ bool pack_dense_strip(const PackDenseArgs& args);
 // Widens `count` stored values.
 void widen_dense(DenseType from, const uint8_t* values, uint64_t count, float* out);
 
-// Tensors of one module in AutoAWQ's GEMM layout: eight 4-bit values a word along the outputs,
-// value n of a word at nibble (n >> 1) | ((n & 1) << 2).
-struct AwqTensors {
-  const uint32_t* qweight = nullptr;  // [inputs, outputs / 8]
-  const uint32_t* qzeros = nullptr;   // [groups, outputs / 8], or null: all 8
-  const uint8_t* scales = nullptr;    // [groups, outputs] of scale_type
+// How files hold 4-bit weights.
+enum class Int4Packing {
+  kAwqGemm,  // qweight [inputs, outputs / 8], qzeros [groups, outputs / 8],
+             // scales [groups, outputs]; value n of a word at nibble (n >> 1) | ((n & 1) << 2)
+  kPackQuantized,  // weight_packed [outputs, inputs / 8], weight_zero_point [outputs / 8, groups],
+                   // weight_scale [outputs, groups]; value n of a word at nibble n
+};
+
+// The tensors of one module.
+struct StoredInt4 {
+  Int4Packing packing = Int4Packing::kAwqGemm;
+  const uint32_t* weights = nullptr;
+  const uint32_t* zeros = nullptr;  // or null: all 8
+  const uint8_t* scales = nullptr;  // of scale_type
   DenseType scale_type = DenseType::kF16;
   uint32_t inputs = 0;
   uint32_t outputs = 0;
@@ -42,13 +50,26 @@ struct AwqTensors {
 };
 
 // Where one strip of an int4 Matrix goes.
-struct AwqStrip {
+struct Int4Strip {
   uint32_t index = 0;
   uint32_t* words = nullptr;  // [inputs / 4, 8]
   float* scales = nullptr;    // [groups, 16]
   uint8_t* zeros = nullptr;   // [groups, 16]
 };
 
-void pack_awq_strip(const AwqTensors& tensors, const AwqStrip& strip);
+void pack_int4_strip(const StoredInt4& stored, const Int4Strip& strip);
+
+// Rows of int8 weights as float32: value times its row's scale. `offset` is what was added to each
+// value to make it unsigned: 0 or 128.
+struct WidenInt8Args {
+  const uint8_t* rows = nullptr;  // [rows_count, inputs]
+  const float* scales = nullptr;  // [rows_count]
+  uint32_t rows_count = 0;
+  uint32_t inputs = 0;
+  uint8_t offset = 0;
+  float* out = nullptr;  // [rows_count, inputs]
+};
+
+void widen_int8(const WidenInt8Args& args);
 
 }  // namespace sluice

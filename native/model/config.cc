@@ -132,31 +132,79 @@ Status read_rope(const JsonValue& root, RopeConfig* rope) {
   return refused("partial_rotary_factor", root.find("partial_rotary_factor"), "1");
 }
 
-Status read_awq(const JsonValue& root, ModelConfig* config) {
-  const JsonValue* quantization = find(root, "quantization_config");
-  if (quantization == nullptr) return Status::ok();
-  if (!quantization->is_object()) return refused("quantization_config", quantization, "an object");
-  const JsonValue* method = find(*quantization, "quant_method");
-  if (method == nullptr || method->text() != "awq") {
-    return refused("quantization_config.quant_method", method, "awq");
+Status read_group(const JsonValue& from, const char* key, uint32_t* group_inputs) {
+  const JsonValue* group = find(from, key);
+  const double size = group != nullptr && group->is_number() ? group->number() : 0;
+  if (size != 32 && size != 64 && size != 128 && size != -1) {
+    return refused("quantization_config." + std::string(key), group, "32, 64, 128, -1");
   }
-  const JsonValue* bits = find(*quantization, "bits");
-  if (bits == nullptr) bits = find(*quantization, "w_bit");
+  *group_inputs = size == -1 ? 0 : static_cast<uint32_t>(size);
+  return Status::ok();
+}
+
+Status read_awq(const JsonValue& quantization, QuantConfig* config) {
+  const JsonValue* bits = find(quantization, "bits");
+  if (bits == nullptr) bits = find(quantization, "w_bit");
   if (bits == nullptr || bits->whole() != 4) return refused("quantization_config.bits", bits, "4");
-  const JsonValue* version = find(*quantization, "version");
+  const JsonValue* version = find(quantization, "version");
   std::string name = version == nullptr ? "gemm" : version->text();
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
     return static_cast<char>(std::tolower(c));
   });
   if (name != "gemm") return refused("quantization_config.version", version, "gemm");
-  const JsonValue* group = find(*quantization, "group_size");
-  if (group == nullptr) group = find(*quantization, "q_group_size");
-  const double size = group != nullptr && group->is_number() ? group->number() : 0;
-  if (size != 32 && size != 64 && size != 128 && size != -1) {
-    return refused("quantization_config.group_size", group, "32, 64, 128, -1");
+  config->method = QuantMethod::kAwqGemm;
+  const bool is_short = find(quantization, "group_size") != nullptr;
+  return read_group(quantization, is_short ? "group_size" : "q_group_size", &config->group_inputs);
+}
+
+// One group of linears whose weights alone are quantised, as llm-compressor writes W4A16 and W8A16.
+Status read_compressed(const JsonValue& quantization, QuantConfig* config) {
+  const std::string prefix = "quantization_config.";
+  const JsonValue* groups = find(quantization, "config_groups");
+  if (groups == nullptr || !groups->is_object() || groups->items().size() != 1) {
+    return refused(prefix + "config_groups", groups, "one group");
   }
-  config->awq_group_inputs = size == -1 ? 0 : static_cast<uint32_t>(size);
-  return Status::ok();
+  const JsonValue& group = groups->items()[0];
+  const JsonValue* weights = group.is_object() ? find(group, "weights") : nullptr;
+  if (weights == nullptr || !weights->is_object()) {
+    return refused(prefix + "config_groups.weights", weights, "an object");
+  }
+  for (const char* key : {"input_activations", "output_activations"}) {
+    const JsonValue* activations = find(group, key);
+    if (activations != nullptr) return refused(prefix + key, activations, "null");
+  }
+  const JsonValue* cache = find(quantization, "kv_cache_scheme");
+  if (cache != nullptr) return refused(prefix + "kv_cache_scheme", cache, "null");
+  const JsonValue* type = find(*weights, "type");
+  if (type != nullptr && type->text() != "int") return refused(prefix + "type", type, "int");
+  const JsonValue* order = find(*weights, "actorder");
+  if (order != nullptr && order->text() == "group") {
+    return refused(prefix + "actorder", order, "null, weight");
+  }
+  const JsonValue* bits = find(*weights, "num_bits");
+  const JsonValue* strategy = find(*weights, "strategy");
+  const std::string name = strategy == nullptr ? "" : strategy->text();
+  const auto count = bits == nullptr ? std::nullopt : bits->whole();
+  if (count == 8 && name == "channel") {
+    config->method = QuantMethod::kInt8Channel;
+    return Status::ok();
+  }
+  if (count != 4) return refused(prefix + "num_bits", bits, "4; 8 with strategy channel");
+  config->method = QuantMethod::kPackQuantized;
+  if (name == "channel") return Status::ok();
+  if (name != "group") return refused(prefix + "strategy", strategy, "group, channel");
+  return read_group(*weights, "group_size", &config->group_inputs);
+}
+
+Status read_quantization(const JsonValue& root, QuantConfig* config) {
+  const JsonValue* quantization = find(root, "quantization_config");
+  if (quantization == nullptr) return Status::ok();
+  if (!quantization->is_object()) return refused("quantization_config", quantization, "an object");
+  const JsonValue* method = find(*quantization, "quant_method");
+  const std::string name = method == nullptr ? "" : method->text();
+  if (name == "awq") return read_awq(*quantization, config);
+  if (name == "compressed-tensors") return read_compressed(*quantization, config);
+  return refused("quantization_config.quant_method", method, "awq, compressed-tensors");
 }
 
 // A window that is no shorter than the context changes nothing.
@@ -237,7 +285,7 @@ Status parse_config(std::string_view text, uint32_t context_tokens_max, ModelCon
   SLUICE_RETURN_IF_ERROR(read_sizes(root, *family, &parsed));
   SLUICE_RETURN_IF_ERROR(read_switches(root, *family, &parsed));
   SLUICE_RETURN_IF_ERROR(read_rope(root, &parsed.rope));
-  SLUICE_RETURN_IF_ERROR(read_awq(root, &parsed));
+  SLUICE_RETURN_IF_ERROR(read_quantization(root, &parsed.quant));
   if (context_tokens_max > 0) {
     parsed.context_tokens_max = std::min(parsed.context_tokens_max, context_tokens_max);
   }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +36,19 @@ struct RopeConfig {
   double original_context_tokens = 8192;
 };
 
+// How quantised linears are stored; which linears are is seen from their tensors.
+enum class QuantMethod {
+  kNone,
+  kAwqGemm,        // 4 bits in groups, as AutoAWQ writes them
+  kPackQuantized,  // 4 bits in groups, as compressed-tensors packs them
+  kInt8Channel,    // 8 bits with one scale an output, as compressed-tensors stores or packs them
+};
+
+struct QuantConfig {
+  QuantMethod method = QuantMethod::kNone;
+  uint32_t group_inputs = 0;  // 4 bits: inputs that share a scale; 0: all of them
+};
+
 struct ModelConfig {
   std::string family;  // model_type
   uint32_t vocab_size = 0;
@@ -54,8 +66,7 @@ struct ModelConfig {
   bool has_mlp_bias = false;
   bool has_qk_norm = false;
   Tying tying = Tying::kUnsaid;
-  // AWQ: inputs that share a scale; 0: all of them. Absent: no quantised tensors.
-  std::optional<uint32_t> awq_group_inputs;
+  QuantConfig quant;
 
   uint32_t group() const { return heads / kv_heads; }
 };

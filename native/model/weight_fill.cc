@@ -58,10 +58,38 @@ class Filler {
     return Status::ok();
   }
 
+  // Rows [first, end) of a dense matrix as they are stored, or of an int8 one as float32.
+  Status read_rows(const MatrixFill& fill,
+                   uint32_t first,
+                   uint32_t end,
+                   std::vector<uint8_t>* rows) {
+    const uint64_t inputs = fill.matrix->inputs;
+    if (!fill.is_int8) {
+      const uint64_t row_bytes = inputs * dense_bytes(dense_type_of(*fill.weight));
+      return args_.checkpoint->read(
+          *fill.weight, first * row_bytes, {rows->data(), (end - first) * row_bytes});
+    }
+    std::vector<uint8_t> stored((end - first) * inputs);
+    SLUICE_RETURN_IF_ERROR(args_.checkpoint->read(*fill.qweight, first * inputs, stored));
+    const uint64_t scale_bytes = dense_bytes(dense_type_of(*fill.scales));
+    std::vector<uint8_t> stored_scales((end - first) * scale_bytes);
+    SLUICE_RETURN_IF_ERROR(
+        args_.checkpoint->read(*fill.scales, first * scale_bytes, stored_scales));
+    std::vector<float> scales(end - first);
+    widen_dense(dense_type_of(*fill.scales), stored_scales.data(), scales.size(), scales.data());
+    widen_int8({stored.data(),
+                scales.data(),
+                end - first,
+                fill.matrix->inputs,
+                fill.int8_offset,
+                reinterpret_cast<float*>(rows->data())});
+    return Status::ok();
+  }
+
   // Reads and packs a range of strips, on one worker.
   Status pack_strips(const MatrixFill& fill, WorkRange strips) {
     const Matrix& matrix = *fill.matrix;
-    const DenseType from = dense_type_of(*fill.weight);
+    const DenseType from = fill.is_int8 ? DenseType::kF32 : dense_type_of(*fill.weight);
     const uint64_t row_bytes = uint64_t{matrix.inputs} * dense_bytes(from);
     const auto piece = static_cast<uint32_t>(
         std::clamp<uint64_t>(kPieceBytes / (row_bytes * kStripOutputs), 1, matrix.strips()));
@@ -70,8 +98,7 @@ class Filler {
       const uint32_t first = strip * kStripOutputs;
       const uint32_t end =
           std::min(std::min(strip + piece, strips.end) * kStripOutputs, matrix.outputs);
-      SLUICE_RETURN_IF_ERROR(args_.checkpoint->read(
-          *fill.weight, first * row_bytes, {rows.data(), (end - first) * row_bytes}));
+      SLUICE_RETURN_IF_ERROR(read_rows(fill, first, end, &rows));
       for (uint32_t row = first; row < end; row += kStripOutputs) {
         PackDenseArgs pack;
         pack.from = from;
@@ -81,8 +108,9 @@ class Filler {
         pack.inputs = matrix.inputs;
         pack.strip = arena_ + fill.weights_at + row / kStripOutputs * matrix.strip_bytes();
         if (!pack_dense_strip(pack)) {
+          const Tensor& tensor = fill.is_int8 ? *fill.qweight : *fill.weight;
           return {StatusCode::kInvalid,
-                  "tensor " + fill.weight->info.name +
+                  "tensor " + tensor.info.name +
                       " holds values beyond float16; serve it with another dtype"};
         }
       }
@@ -102,7 +130,8 @@ class Filler {
       if (!packed.is_ok()) statuses[worker] = packed;
     });
     for (const Status& status : statuses) SLUICE_RETURN_IF_ERROR(status);
-    report(*fill.weight);
+    report(fill.is_int8 ? *fill.qweight : *fill.weight);
+    if (fill.is_int8) report(*fill.scales);
     return Status::ok();
   }
 
@@ -118,9 +147,10 @@ class Filler {
     SLUICE_RETURN_IF_ERROR(read_whole(*fill.qweight, &qweight));
     SLUICE_RETURN_IF_ERROR(read_whole(*fill.scales, &scales));
     if (fill.qzeros != nullptr) SLUICE_RETURN_IF_ERROR(read_whole(*fill.qzeros, &qzeros));
-    AwqTensors tensors;
-    tensors.qweight = qweight.data();
-    tensors.qzeros = fill.qzeros != nullptr ? qzeros.data() : nullptr;
+    StoredInt4 tensors;
+    tensors.packing = fill.packing;
+    tensors.weights = qweight.data();
+    tensors.zeros = fill.qzeros != nullptr ? qzeros.data() : nullptr;
     tensors.scales = reinterpret_cast<const uint8_t*>(scales.data());
     tensors.scale_type = dense_type_of(*fill.scales);
     tensors.inputs = matrix.inputs;
@@ -130,7 +160,7 @@ class Filler {
       for (uint32_t strip = strips.begin; strip < strips.end; ++strip) {
         const uint64_t group = uint64_t{strip} * matrix.groups() * kStripOutputs;
         uint8_t* words = arena_ + fill.weights_at + strip * matrix.strip_bytes();
-        pack_awq_strip(
+        pack_int4_strip(
             tensors,
             {strip, reinterpret_cast<uint32_t*>(words), scales_out + group, zeros_out + group});
       }

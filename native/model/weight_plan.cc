@@ -133,20 +133,39 @@ class Planner {
     return Status::ok();
   }
 
+  Status unsupported(const Module& module, const std::string& what) {
+    return {StatusCode::kUnsupported, "module " + module.name + ": " + what};
+  }
+
+  // A quantised tensor of a method that the config does not name.
+  Status foreign(const Module& module, const std::string& found, const std::string& method) {
+    const bool has_none = config_.quant.method == QuantMethod::kNone;
+    return unsupported(
+        module,
+        "found " + found + ", but config.json " +
+            (has_none ? "has no quantization_config" : "says another quantisation than " + method));
+  }
+
+  // The inputs that share a scale, where they and the outputs divide as stored words do.
+  Status int4_group(const Module& module, uint32_t* group) {
+    const uint32_t given = config_.quant.group_inputs;
+    *group = given == 0 ? module.inputs : given;
+    if (module.inputs % *group == 0 && *group % 8 == 0 && module.outputs % 8 == 0) {
+      return Status::ok();
+    }
+    return unsupported(module,
+                       std::to_string(module.outputs) + " outputs of " +
+                           std::to_string(module.inputs) +
+                           " inputs do not divide into words of 8 and groups of " +
+                           std::to_string(*group) + " inputs");
+  }
+
   Status awq_matrix(const Module& module, MatrixFill* fill) {
-    const auto unsupported = [&](const std::string& what) {
-      return Status(StatusCode::kUnsupported, "module " + module.name + ": " + what);
-    };
-    if (!config_.awq_group_inputs) {
-      return unsupported("found qweight, but config.json has no quantization_config");
+    if (config_.quant.method != QuantMethod::kAwqGemm) {
+      return foreign(module, "qweight", "AWQ");
     }
-    const uint32_t group =
-        *config_.awq_group_inputs == 0 ? module.inputs : *config_.awq_group_inputs;
-    if (module.inputs % group != 0 || group % kInt4Inputs != 0 || module.outputs % 8 != 0) {
-      return unsupported(std::to_string(module.outputs) + " outputs of " +
-                         std::to_string(module.inputs) + " inputs do not divide into words of 8 " +
-                         "outputs and groups of " + std::to_string(group) + " inputs");
-    }
+    uint32_t group = 0;
+    SLUICE_RETURN_IF_ERROR(int4_group(module, &group));
     const uint64_t groups = module.inputs / group;
     const uint64_t words = module.outputs / 8;
     SLUICE_RETURN_IF_ERROR(
@@ -163,18 +182,79 @@ class Planner {
     return Status::ok();
   }
 
-  // A module is quantised iff it has qweight.
+  // weight_packed: words of 4-bit or 8-bit values along the inputs.
+  Status packed_matrix(const Module& module, MatrixFill* fill) {
+    const std::string shape = module.name + ".weight_shape";
+    if (const Tensor* tensor = find(shape)) SLUICE_RETURN_IF_ERROR(take(tensor, shape, {2}));
+    if (config_.quant.method == QuantMethod::kInt8Channel) {
+      const std::string name = module.name + ".weight_packed";
+      SLUICE_RETURN_IF_ERROR(take_words(fill->qweight, name, {module.outputs, module.inputs / 4}));
+      fill->int8_offset = 128;
+      return int8_scales(module, fill);
+    }
+    if (config_.quant.method != QuantMethod::kPackQuantized) {
+      return foreign(module, "weight_packed", "compressed-tensors");
+    }
+    uint32_t group = 0;
+    SLUICE_RETURN_IF_ERROR(int4_group(module, &group));
+    const uint64_t groups = module.inputs / group;
+    SLUICE_RETURN_IF_ERROR(take_words(
+        fill->qweight, module.name + ".weight_packed", {module.outputs, module.inputs / 8}));
+    fill->scales = find(module.name + ".weight_scale");
+    SLUICE_RETURN_IF_ERROR(
+        take_dense(fill->scales, module.name + ".weight_scale", {module.outputs, groups}));
+    const std::string zeros = module.name + ".weight_zero_point";
+    fill->qzeros = find(zeros);
+    if (fill->qzeros != nullptr) {
+      SLUICE_RETURN_IF_ERROR(take_words(fill->qzeros, zeros, {module.outputs / 8, groups}));
+    }
+    fill->packing = Int4Packing::kPackQuantized;
+    fill->matrix->type = WeightType::kInt4;
+    fill->matrix->group_inputs = group;
+    return Status::ok();
+  }
+
+  Status int8_matrix(const Module& module, MatrixFill* fill) {
+    if (config_.quant.method != QuantMethod::kInt8Channel) {
+      return foreign(module, "int8 weights", "compressed-tensors in 8 bits");
+    }
+    SLUICE_RETURN_IF_ERROR(
+        take(fill->qweight, module.name + ".weight", {module.outputs, module.inputs}));
+    return int8_scales(module, fill);
+  }
+
+  Status int8_scales(const Module& module, MatrixFill* fill) {
+    fill->is_int8 = true;
+    fill->scales = find(module.name + ".weight_scale");
+    SLUICE_RETURN_IF_ERROR(
+        take_dense(fill->scales, module.name + ".weight_scale", {module.outputs, 1}));
+    fill->matrix->type = weight_type(wished_type(args_.wish, DenseType::kF32));
+    return Status::ok();
+  }
+
+  // A module is quantised iff it has a quantised tensor, whatever the config says of it.
   Status matrix(const Module& module, Matrix* out) {
     MatrixFill fill;
     fill.matrix = out;
     out->outputs = module.outputs;
     out->inputs = module.inputs;
-    fill.qweight = find(module.name + ".qweight");
-    if (fill.qweight != nullptr && find(module.name + ".weight") != nullptr) {
-      return {StatusCode::kDamaged, "module " + module.name + " has both weight and qweight"};
+    const Tensor* const weight = find(module.name + ".weight");
+    const Tensor* const awq = find(module.name + ".qweight");
+    const Tensor* const packed = find(module.name + ".weight_packed");
+    if ((weight != nullptr) + (awq != nullptr) + (packed != nullptr) > 1) {
+      return {StatusCode::kDamaged,
+              "module " + module.name + " has both weight and " +
+                  (awq != nullptr ? "qweight" : "weight_packed")};
     }
-    if (fill.qweight != nullptr) {
+    if (awq != nullptr) {
+      fill.qweight = awq;
       SLUICE_RETURN_IF_ERROR(awq_matrix(module, &fill));
+    } else if (packed != nullptr) {
+      fill.qweight = packed;
+      SLUICE_RETURN_IF_ERROR(packed_matrix(module, &fill));
+    } else if (weight != nullptr && weight->info.dtype == "I8") {
+      fill.qweight = weight;
+      SLUICE_RETURN_IF_ERROR(int8_matrix(module, &fill));
     } else {
       SLUICE_RETURN_IF_ERROR(dense_matrix(module, &fill));
     }
@@ -238,8 +318,9 @@ class Planner {
     Module head = embedding;
     head.name = kHead;
     const bool has_embedding = find(embedding.name + ".weight") != nullptr;
-    const bool has_head =
-        find(head.name + ".weight") != nullptr || find(head.name + ".qweight") != nullptr;
+    const bool has_head = find(head.name + ".weight") != nullptr ||
+                          find(head.name + ".qweight") != nullptr ||
+                          find(head.name + ".weight_packed") != nullptr;
     const bool is_tied = config_.tying == Tying::kTied ||
                          (config_.tying == Tying::kUnsaid && !(has_embedding && has_head));
     if (!is_tied) {

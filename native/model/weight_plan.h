@@ -19,9 +19,12 @@ namespace sluice {
 struct MatrixFill {
   Matrix* matrix = nullptr;
   const Tensor* weight = nullptr;   // dense
-  const Tensor* qweight = nullptr;  // int4, with:
-  const Tensor* qzeros = nullptr;   // null: all zero points are 8
+  const Tensor* qweight = nullptr;  // int4 or int8, with:
+  const Tensor* qzeros = nullptr;   // int4; null: all zero points are 8
   const Tensor* scales = nullptr;
+  Int4Packing packing = Int4Packing::kAwqGemm;
+  bool is_int8 = false;
+  uint8_t int8_offset = 0;       // what was added to each int8 value: 0 or 128
   const Tensor* bias = nullptr;  // or null
   uint64_t weights_at = 0;
   uint64_t scales_at = 0;

@@ -60,7 +60,7 @@ TEST("a llama config is read") {
   CHECK_EQ(config.rope.factor, 1.0);
   CHECK(config.tying == Tying::kSeparate);
   CHECK(!config.has_qkv_bias && !config.has_mlp_bias && !config.has_qk_norm);
-  CHECK(!config.awq_group_inputs);
+  CHECK(config.quant.method == QuantMethod::kNone);
   Members members = llama();
   members["attention_bias"] = "true";
   members["mlp_bias"] = "true";
@@ -189,10 +189,32 @@ TEST("AWQ is read, and other quantisations are refused") {
   Members members = llama();
   members["quantization_config"] = quantized(base + ",\"group_size\":128,\"version\":\"GEMM\"");
   REQUIRE(parse(members, &config).is_ok());
-  CHECK(config.awq_group_inputs == 128u);
+  CHECK(config.quant.method == QuantMethod::kAwqGemm);
+  CHECK_EQ(config.quant.group_inputs, 128u);
   members["quantization_config"] = quantized(base + ",\"group_size\":-1");
   REQUIRE(parse(members, &config).is_ok());
-  CHECK(config.awq_group_inputs == 0u);
+  CHECK_EQ(config.quant.group_inputs, 0u);
+  const auto compressed = [&](const std::string& weights, const std::string& more = "") {
+    return quantized("\"quant_method\":\"compressed-tensors\",\"config_groups\":{\"group_0\":{" +
+                     more + "\"weights\":{" + weights + "}}}");
+  };
+  const std::string grouped = "\"num_bits\":4,\"strategy\":\"group\",\"group_size\":64";
+  members["quantization_config"] = compressed(grouped);
+  REQUIRE(parse(members, &config).is_ok());
+  CHECK(config.quant.method == QuantMethod::kPackQuantized);
+  CHECK_EQ(config.quant.group_inputs, 64u);
+  members["quantization_config"] = compressed("\"num_bits\":8,\"strategy\":\"channel\"");
+  REQUIRE(parse(members, &config).is_ok());
+  CHECK(config.quant.method == QuantMethod::kInt8Channel);
+  for (const std::string& value :
+       {compressed("\"num_bits\":8,\"strategy\":\"group\",\"group_size\":64"),
+        compressed("\"num_bits\":4,\"strategy\":\"tensor\""),
+        compressed(grouped + ",\"actorder\":\"group\""),
+        compressed(grouped + ",\"type\":\"float\""),
+        compressed(grouped, "\"input_activations\":{\"num_bits\":8},"),
+        quantized("\"quant_method\":\"compressed-tensors\"")}) {
+    CHECK(refuses(llama(), "quantization_config", value));
+  }
   const char* const bad[] = {"\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":128",
                              "\"quant_method\":\"awq\",\"bits\":8,\"group_size\":128",
                              "\"quant_method\":\"awq\",\"bits\":4,\"group_size\":48",

@@ -108,7 +108,8 @@ inline void fill_int4(const MatrixShape& shape, RandomSource* random, PackedMatr
   matrix.weights = out->memory.data();
   matrix.scales = scales_out;
   matrix.zeros = zeros_out;
-  const AwqTensors tensors{qweight.data(),
+  const StoredInt4 tensors{Int4Packing::kAwqGemm,
+                           qweight.data(),
                            qzeros.data(),
                            stored.data(),
                            DenseType::kF16,
@@ -118,7 +119,7 @@ inline void fill_int4(const MatrixShape& shape, RandomSource* random, PackedMatr
   for (uint32_t strip = 0; strip < matrix.strips(); ++strip) {
     const uint64_t at = uint64_t{strip} * groups * kStripOutputs;
     auto* to = reinterpret_cast<uint32_t*>(out->memory.data() + strip * matrix.strip_bytes());
-    pack_awq_strip(tensors, {strip, to, scales_out + at, zeros_out + at});
+    pack_int4_strip(tensors, {strip, to, scales_out + at, zeros_out + at});
   }
 }
 

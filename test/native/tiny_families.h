@@ -63,6 +63,17 @@ inline std::vector<std::pair<std::string, TinySpec>> tiny_families() {
   all.push_back({"awq g32", awq(32, true, DenseType::kF16)});
   all.push_back({"awq g64 without zeros, bf16 scales", awq(64, false, DenseType::kBf16)});
   all.push_back({"awq g128, f32 scales", awq(128, true, DenseType::kF32)});
+  spec = awq(64, false, DenseType::kBf16);
+  spec.compressed = true;
+  all.push_back({"packed g64, symmetric", spec});
+  spec = awq(32, true, DenseType::kF16);
+  spec.compressed = true;
+  all.push_back({"packed g32 with zero points", spec});
+  spec = awq(0, false, DenseType::kBf16);
+  spec.int8 = TinySpec::Int8::kStored;
+  all.push_back({"int8", spec});
+  spec.int8 = TinySpec::Int8::kPacked;
+  all.push_back({"int8 packed", spec});
   return all;
 }
 

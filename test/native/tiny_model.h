@@ -33,7 +33,9 @@ struct TinySpec {
   bool llama3 = false;
   DenseType dtype = DenseType::kF32;
   DenseType scale_dtype = DenseType::kF16;
-  uint32_t awq_group = 0;  // 0: dense
+  uint32_t awq_group = 0;   // 0: dense
+  bool compressed = false;  // those groups as compressed-tensors packs them
+  enum class Int8 { kNone, kStored, kPacked } int8 = Int8::kNone;
   bool has_zeros = true;
   uint32_t shards = 1;
   std::string config_extra;  // more members, each with a comma before it
@@ -136,9 +138,72 @@ class TinyBuilder {
     }
   }
 
+  // Random words along the inputs, as compressed-tensors packs 4-bit values, and what they mean.
+  void packed(const std::string& module, uint32_t outputs, uint32_t inputs) {
+    const uint32_t group = model_.spec.awq_group;
+    const uint32_t groups = inputs / group;
+    std::vector<uint32_t> weights;
+    std::vector<uint32_t> zeros;
+    words(module + ".weight_packed", outputs, inputs / 8, &weights);
+    if (model_.spec.has_zeros) words(module + ".weight_zero_point", outputs / 8, groups, &zeros);
+    shape_tensor(module, outputs, inputs);
+    const float scale = 0.2f / std::sqrt(static_cast<float>(inputs));
+    const std::vector<float> scales = random_.normals(size_t{groups} * outputs, scale);
+    store(module + ".weight_scale", model_.spec.scale_dtype, {outputs, groups}, scales);
+    const std::vector<double>& meant = model_.values[module + ".weight_scale"];
+    std::vector<double>& weight = model_.values[module + ".weight"];
+    weight.resize(size_t{outputs} * inputs);
+    for (uint32_t n = 0; n < outputs; ++n) {
+      for (uint32_t k = 0; k < inputs; ++k) {
+        const uint32_t g = k / group;
+        const uint32_t value = weights[size_t{n} * (inputs / 8) + k / 8] >> (4 * (k % 8)) & 15;
+        uint32_t zero = 8;
+        if (!zeros.empty()) zero = zeros[size_t{n / 8} * groups + g] >> (4 * (n % 8)) & 15;
+        weight[size_t{n} * inputs + k] = (static_cast<double>(value) - static_cast<double>(zero)) *
+                                         meant[size_t{n} * groups + g];
+      }
+    }
+  }
+
+  // Random bytes with one scale an output, as int8 or packed into words with 128 added.
+  void int8(const std::string& module, uint32_t outputs, uint32_t inputs) {
+    const bool is_packed = model_.spec.int8 == TinySpec::Int8::kPacked;
+    std::string bytes(size_t{outputs} * inputs, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random_.below(255) + 1);
+    const float scale = 0.02f / std::sqrt(static_cast<float>(inputs));
+    store(module + ".weight_scale",
+          model_.spec.scale_dtype,
+          {outputs, 1},
+          random_.normals(outputs, scale));
+    const std::vector<double>& meant = model_.values[module + ".weight_scale"];
+    std::vector<double>& weight = model_.values[module + ".weight"];
+    weight.resize(bytes.size());
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      const auto raw = static_cast<uint8_t>(bytes[i]);
+      const int value = is_packed ? raw - 128 : static_cast<int8_t>(raw);
+      weight[i] = value * meant[i / inputs];
+    }
+    if (!is_packed) {
+      model_.stored[module + ".weight"] = {"I8", {outputs, inputs}, bytes};
+      return;
+    }
+    model_.stored[module + ".weight_packed"] = {"I32", {outputs, inputs / 4}, bytes};
+    shape_tensor(module, outputs, inputs);
+  }
+
+  void shape_tensor(const std::string& module, uint32_t outputs, uint32_t inputs) {
+    const int64_t shape[] = {outputs, inputs};
+    model_.stored[module + ".weight_shape"] = {
+        "I64", {2}, std::string(reinterpret_cast<const char*>(shape), sizeof(shape))};
+  }
+
   void linear(const std::string& module, uint32_t outputs, uint32_t inputs, bool has_bias) {
     const float scale = 1 / std::sqrt(static_cast<float>(inputs));
-    if (model_.spec.awq_group > 0) {
+    if (model_.spec.int8 != TinySpec::Int8::kNone) {
+      int8(module, outputs, inputs);
+    } else if (model_.spec.compressed) {
+      packed(module, outputs, inputs);
+    } else if (model_.spec.awq_group > 0) {
       awq(module, outputs, inputs);
     } else {
       dense(module + ".weight", {outputs, inputs}, scale);
@@ -205,7 +270,16 @@ inline std::string config_json(const TinySpec& s) {
         ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,"
         "\"high_freq_factor\":4.0,\"original_max_position_embeddings\":64}";
   }
-  if (s.awq_group > 0) {
+  const bool is_int8 = s.int8 != TinySpec::Int8::kNone;
+  if (s.compressed || is_int8) {
+    const std::string weights =
+        is_int8 ? "\"num_bits\":8,\"strategy\":\"channel\""
+                : "\"num_bits\":4,\"strategy\":\"group\"" + number("group_size", s.awq_group);
+    text +=
+        ",\"quantization_config\":{\"quant_method\":\"compressed-tensors\","
+        "\"config_groups\":{\"group_0\":{\"weights\":{\"type\":\"int\"," +
+        weights + "}}}}";
+  } else if (s.awq_group > 0) {
     text += ",\"quantization_config\":{\"quant_method\":\"awq\",\"bits\":4,\"version\":\"gemm\"" +
             number("group_size", s.awq_group) + "}";
   }

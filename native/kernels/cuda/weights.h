@@ -46,13 +46,6 @@ Status place_dense(const DenseTensor& tensor,
                    uint16_t* out,
                    DeviceStream stream);
 
-enum class Int4Packing {
-  kAwqGemm,        // qweight [inputs, outputs / 8], qzeros [groups, outputs / 8],
-                   // scales [groups, outputs]
-  kPackQuantized,  // weight_packed [outputs, inputs / 8], weight_zero_point [outputs / 8, groups],
-                   // weight_scale [outputs, groups]
-};
-
 struct Int4Tensors {
   Int4Packing packing = Int4Packing::kAwqGemm;
   const uint32_t* weights = nullptr;

@@ -64,7 +64,7 @@ class Reader {
     // Each buffer has its half of the staging: the stream's order keeps both from being
     // overwritten.
     uint8_t* staging = staging_.data() + turn_ * (staging_.bytes() / kBuffers);
-    SLUICE_RETURN_IF_ERROR(fetch(*piece.tensor, piece.offset, piece.bytes, staging));
+    SLUICE_RETURN_IF_ERROR(fetch({piece.tensor, piece.offset, piece.bytes, 0}, staging));
     DenseTensor dense = piece.shape;
     dense.values = staging;
     return place_dense(dense, piece.placement, piece.out, stream_.get());
@@ -90,6 +90,24 @@ class Reader {
     return place_int4(tensors, task.placement, task.out, stream_.get());
   }
 
+  Status load(const Int8Piece& piece) {
+    const uint64_t scale_bytes = dense_bytes(piece.shape.scale_type);
+    const uint64_t bytes = piece.weight_bytes();
+    uint8_t* staging = staging_.data();
+    const MatrixFill& fill = *piece.fill;
+    SLUICE_RETURN_IF_ERROR(fetch(
+        {fill.qweight, piece.first_row * uint64_t{piece.shape.inputs}, bytes, fill.int8_offset},
+        staging));
+    uint8_t* scales = staging + aligned(bytes);
+    SLUICE_RETURN_IF_ERROR(
+        fetch({fill.scales, piece.first_row * scale_bytes, piece.shape.outputs * scale_bytes, 0},
+              scales));
+    Int8Tensors tensors = piece.shape;
+    tensors.weights = reinterpret_cast<const int8_t*>(staging);
+    tensors.scales = scales;
+    return place_int8(tensors, piece.placement, piece.out, stream_.get());
+  }
+
   Status load(const VectorLoad& vector) {
     const DenseType type = dense_type_of(*vector.tensor);
     std::vector<uint8_t> raw(vector.tensor->info.bytes);
@@ -101,7 +119,7 @@ class Reader {
     return wait_for(stream_.get());
   }
 
-  Status wait() { return wait_for(stream_.get()); }
+  DeviceStream stream() const { return stream_.get(); }
 
  private:
   struct Buffer {
@@ -109,21 +127,34 @@ class Reader {
     DeviceEvent copied;
   };
 
+  struct Part {
+    const Tensor* tensor;
+    uint64_t offset;  // bytes of the tensor
+    uint64_t bytes;
+    uint8_t int8_offset;  // to be taken from each byte
+  };
+
   // Reads into the next buffer and starts its copy.
-  Status fetch(const Tensor& tensor, uint64_t offset, uint64_t bytes, uint8_t* staging) {
+  Status fetch(const Part& part, uint8_t* staging) {
     Buffer& buffer = buffers_[turn_];
     turn_ = (turn_ + 1) % kBuffers;
-    SLUICE_CHECK(bytes <= buffer.memory.bytes());
+    SLUICE_CHECK(part.bytes <= buffer.memory.bytes());
     SLUICE_RETURN_IF_ERROR(buffer.copied.wait());
-    SLUICE_RETURN_IF_ERROR(checkpoint_->read(tensor, offset, {buffer.memory.data(), bytes}));
-    SLUICE_RETURN_IF_ERROR(copy_to_device(staging, buffer.memory.data(), bytes, stream_.get()));
+    uint8_t* host = buffer.memory.data();
+    SLUICE_RETURN_IF_ERROR(checkpoint_->read(*part.tensor, part.offset, {host, part.bytes}));
+    if (part.int8_offset != 0) {
+      for (uint64_t i = 0; i < part.bytes; ++i) {
+        host[i] = static_cast<uint8_t>(host[i] - part.int8_offset);
+      }
+    }
+    SLUICE_RETURN_IF_ERROR(copy_to_device(staging, host, part.bytes, stream_.get()));
     return buffer.copied.record(stream_.get());
   }
 
   Status fetch_whole(const Tensor& tensor, uint8_t* staging) {
     for (uint64_t at = 0; at < tensor.info.bytes; at += kPieceBytes) {
       const uint64_t bytes = std::min(kPieceBytes, tensor.info.bytes - at);
-      SLUICE_RETURN_IF_ERROR(fetch(tensor, at, bytes, staging + at));
+      SLUICE_RETURN_IF_ERROR(fetch({&tensor, at, bytes, 0}, staging + at));
     }
     return Status::ok();
   }
@@ -141,6 +172,12 @@ ReaderSizes sizes_for(const LoadTasks& tasks) {
     sizes.buffer_bytes = std::max(sizes.buffer_bytes, aligned(piece.bytes));
   }
   sizes.staging_bytes = kBuffers * sizes.buffer_bytes;
+  for (const Int8Piece& piece : tasks.int8) {
+    sizes.buffer_bytes = std::max(sizes.buffer_bytes, aligned(piece.weight_bytes()));
+    const uint64_t scales = aligned(piece.shape.outputs * dense_bytes(piece.shape.scale_type));
+    sizes.staging_bytes = std::max(sizes.staging_bytes, aligned(piece.weight_bytes()) + scales);
+  }
+  sizes.staging_bytes = std::max(sizes.staging_bytes, kBuffers * sizes.buffer_bytes);
   for (const Int4Load& load : tasks.int4) {
     const uint64_t bytes = load.stored_bytes() + 3 * kStagingAlign;
     sizes.staging_bytes = std::max(sizes.staging_bytes, aligned(bytes));
@@ -148,8 +185,26 @@ ReaderSizes sizes_for(const LoadTasks& tasks) {
   return sizes;
 }
 
+// Task i of all: int4 tensors first, since they are the largest and nobody waits for one that began
+// last.
+Status run_task(const LoadTasks& tasks, uint32_t i, Reader* reader, uint64_t* bytes) {
+  if (i < tasks.int4.size()) {
+    *bytes = tasks.int4[i].stored_bytes();
+    return reader->load(tasks.int4[i]);
+  }
+  i -= static_cast<uint32_t>(tasks.int4.size());
+  if (i < tasks.int8.size()) {
+    *bytes = tasks.int8[i].weight_bytes();
+    return reader->load(tasks.int8[i]);
+  }
+  i -= static_cast<uint32_t>(tasks.int8.size());
+  *bytes = tasks.pieces[i].bytes;
+  return reader->load(tasks.pieces[i]);
+}
+
 Status run_tasks(const DeviceLoadArgs& args, const LoadTasks& tasks, uint64_t total) {
-  const auto count = static_cast<uint32_t>(tasks.int4.size() + tasks.pieces.size());
+  const auto count =
+      static_cast<uint32_t>(tasks.int4.size() + tasks.int8.size() + tasks.pieces.size());
   const uint32_t readers = std::clamp(count, 1u, std::min(kReadersMax, usable_cores()));
   const ReaderSizes sizes = sizes_for(tasks);
   std::vector<Reader> all(readers);
@@ -162,14 +217,12 @@ Status run_tasks(const DeviceLoadArgs& args, const LoadTasks& tasks, uint64_t to
   std::vector<Status> statuses(readers);
   std::atomic<bool> failed{false};
   ThreadPool pool(readers);
-  // Int4 tensors first: they are the largest tasks, and nobody waits for one that began last.
   pool.run(count, 1, [&](WorkRange part, uint32_t worker) {
     for (uint32_t i = part.begin; i < part.end && !failed; ++i) {
-      const bool is_int4 = i < tasks.int4.size();
-      const DensePiece* piece = is_int4 ? nullptr : &tasks.pieces[i - tasks.int4.size()];
-      const Status loaded = is_int4 ? all[worker].load(tasks.int4[i]) : all[worker].load(*piece);
+      uint64_t bytes = 0;
+      const Status loaded = run_task(tasks, i, &all[worker], &bytes);
       if (loaded.is_ok()) {
-        progress.add(is_int4 ? tasks.int4[i].stored_bytes() : piece->bytes);
+        progress.add(bytes);
       } else {
         statuses[worker] = loaded;
         failed = true;
@@ -177,7 +230,7 @@ Status run_tasks(const DeviceLoadArgs& args, const LoadTasks& tasks, uint64_t to
     }
   });
   for (const Status& status : statuses) SLUICE_RETURN_IF_ERROR(status);
-  for (Reader& reader : all) SLUICE_RETURN_IF_ERROR(reader.wait());
+  for (Reader& reader : all) SLUICE_RETURN_IF_ERROR(wait_for(reader.stream()));
   return Status::ok();
 }
 

@@ -17,6 +17,13 @@ FillOf fills_of(const WeightPlan& plan) {
 
 Status format_of_part(const Matrix& matrix, const MatrixFill& fill, LinearFormat* format) {
   if (fill.qweight == nullptr) return Status::ok();
+  if (fill.is_int8) {
+    format->format = DeviceFormat::kInt8;
+    if (matrix.inputs % 16 == 0) return Status::ok();
+    return {StatusCode::kUnsupported,
+            "tensor " + fill.qweight->info.name + ": " + std::to_string(matrix.inputs) +
+                " inputs in 8 bits do not run on a device"};
+  }
   format->format = DeviceFormat::kInt4;
   format->group_inputs = device_group_inputs(matrix.group_inputs);
   if (format->group_inputs != 0 && matrix.inputs % 32 == 0) return Status::ok();
@@ -79,8 +86,10 @@ class Lister {
       const auto* weights = static_cast<const uint16_t*>(out.weights);
       return dense(*fill.weight, {matrix.outputs, matrix.inputs}, placement, weights);
     }
+    if (fill.is_int8) return int8(matrix, placement, out);
     Int4Load load;
     load.fill = &fill;
+    load.shape.packing = fill.packing;
     load.shape.scale_type = dense_type_of(*fill.scales);
     load.shape.outputs = matrix.outputs;
     load.shape.inputs = matrix.inputs;
@@ -88,6 +97,26 @@ class Lister {
     load.placement = placement;
     load.out = out;
     tasks_->int4.push_back(load);
+  }
+
+  void int8(const Matrix& matrix, const RowPlacement& placement, const DeviceMatrix& out) {
+    const MatrixFill& fill = *fills_.at(&matrix);
+    const uint64_t blocks =
+        std::max<uint64_t>(1, kPieceBytes / (uint64_t{matrix.inputs} * placement.block));
+    const auto rows_max =
+        static_cast<uint32_t>(std::min<uint64_t>(blocks * placement.block, matrix.outputs));
+    for (uint32_t row = 0; row < matrix.outputs; row += rows_max) {
+      Int8Piece piece;
+      piece.fill = &fill;
+      piece.first_row = row;
+      piece.shape.scale_type = dense_type_of(*fill.scales);
+      piece.shape.outputs = std::min(rows_max, matrix.outputs - row);
+      piece.shape.inputs = matrix.inputs;
+      piece.placement = placement;
+      piece.placement.first += row / placement.block * placement.stride;
+      piece.out = out;
+      tasks_->int8.push_back(piece);
+    }
   }
 
   // Whole blocks of rows a piece, so that each piece's placement is the tensor's, moved on.

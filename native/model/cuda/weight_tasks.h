@@ -32,6 +32,17 @@ struct Int4Load {
   uint64_t stored_bytes() const;
 };
 
+// A piece of an int8 tensor's rows, with their scales.
+struct Int8Piece {
+  const MatrixFill* fill = nullptr;
+  uint32_t first_row = 0;
+  Int8Tensors shape;  // pointers are the reader's
+  RowPlacement placement;
+  DeviceMatrix out;
+
+  uint64_t weight_bytes() const { return uint64_t{shape.outputs} * shape.inputs; }
+};
+
 struct VectorLoad {
   const Tensor* tensor = nullptr;
   float* out = nullptr;
@@ -40,6 +51,7 @@ struct VectorLoad {
 struct LoadTasks {
   std::vector<DensePiece> pieces;
   std::vector<Int4Load> int4;
+  std::vector<Int8Piece> int8;
   std::vector<VectorLoad> vectors;
 };
 
