@@ -1,6 +1,7 @@
-// The engine alone on a GPU: decode, crowds and prefill of common shapes with random weights, beside
-// what the device reads and multiplies in the same run. The work is test/bench/gpu's program, since
-// nothing of the engine is in JavaScript; here its figures become shares of those ceilings.
+// The engine alone on a GPU: decode, crowds and prefill of common shapes with random weights,
+// beside what the device reads and multiplies in the same run. The work is test/bench/gpu's
+// program, since nothing of the engine is in JavaScript; here its figures become shares of those
+// ceilings.
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"

@@ -1,17 +1,26 @@
 // Sluice as operators run it: three gateways, three workers and two relays, each a process, on
 // three brokers with replication 3 and min.insync 2, with a registry and Redis. Topics are made
 // first, once; a service that misses one, or finds it too narrow, says so and stops.
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Whereabouts } from "../support/ResumingClient.ts"
-import { startSluice } from "../support/server.ts"
+import { type Sluice, startSluice } from "../support/server.ts"
 import { answers, serveCrowd } from "../support/services/Crowd.ts"
 import { Deployment, runCli } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
 import { Redis } from "../support/services/Redis.ts"
 import { Registry } from "../support/services/Registry.ts"
 import { describeTopics } from "../support/services/outsider.ts"
+import { connectionsTo } from "../support/services/sockets.ts"
+import { addresses } from "../support/services/testKafka.ts"
 
 const tokens = 60
+
+/**
+ * Of a gateway: its eight producers' to the leaders of some 30 partitions, its few tails' and its
+ * reader's to each broker. A consumer for each of 20 clients would be 40 more at least.
+ */
+const connectionsMax = 50
 const perKey = 40
 
 const flagsOf = {
@@ -96,6 +105,7 @@ describe("sluice topics apply", () => {
 describe("three gateways, three workers and two relays", () => {
   const gateways: Array<Whereabouts> = []
   const relays: Array<Whereabouts> = []
+  const watchers: Array<Sluice> = []
 
   beforeAll(async () => {
     deployment.prepare()
@@ -104,7 +114,8 @@ describe("three gateways, three workers and two relays", () => {
       return Promise.all(all)
     }
     await start("worker", 3)
-    gateways.push(...(await start("gateway", 3)).map(({ url }) => ({ url })))
+    watchers.push(...(await start("gateway", 3)))
+    gateways.push(...watchers.map(({ url }) => ({ url })))
     relays.push(...(await start("relay", 2)).map(({ url }) => ({ url })))
   }, 120_000)
 
@@ -123,6 +134,23 @@ describe("three gateways, three workers and two relays", () => {
         assert.deepInclude(await view.json(), { status: "finished" })
       }
     }
+  })
+
+  it("follow the logs with as many connections at any load", { timeout: 90_000 }, async () => {
+    const ports = addresses(cluster.bootstrap).map(({ port }) => port)
+    const pids = watchers.map(({ child }) => child.pid ?? 0)
+    const now = () => pids.map((pid) => connectionsTo(pid, ports))
+    const crowd = { askAt: gateways, resumeAt: relays, streams: 60, tokens, withinMs: 50_000 }
+    const serving = serveCrowd({ ...crowd, breakEveryMs: 100 })
+    const state = { isOver: false }
+    void serving.finally(() => (state.isOver = true)).catch(() => undefined)
+    let most = now()
+    while (!state.isOver) {
+      most = now().map((count, index) => Math.max(count, most[index] ?? 0))
+      await sleep(100)
+    }
+    await serving
+    for (const count of most) assert.isAtMost(count, connectionsMax)
   })
 
   it("hold one limit together", async () => {

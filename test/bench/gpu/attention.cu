@@ -201,14 +201,26 @@ class AttentionBench {
     for (uint16_t* data : values_) cudaFree(data);
   }
 
-  // Of one call.
-  double us() {
+  // Of one call; with `place`, which the decode kernel does itself where `is_one`.
+  double us(bool places = false, bool is_one = false) {
+    PlaceArgs placing;
+    placing.qkv = const_cast<uint16_t*>(args_.q);
+    placing.heads = args_.shape.heads;
+    placing.kv_heads = args_.shape.kv_heads;
+    placing.head_dim = args_.shape.head_dim;
+    if (places) {
+      placing.rope = device_memory<float>(uint64_t{work_.context + 1} * placing.head_dim);
+    }
     const uint32_t calls = std::max(layers_, is_profile ? 1u : 8u);
     const double all = time_us([&] {
       require(plan_attention(step_, args_.shape, args_.scratch, stream()));
       for (uint32_t i = 0; i < calls; ++i) {
         args_.keys = keys_[i % layers_];
         args_.values = values_[i % layers_];
+        placing.keys = keys_[i % layers_];
+        placing.values = values_[i % layers_];
+        args_.place = places && is_one ? placing : PlaceArgs{};
+        if (places && !is_one) require(place(placing, step_, stream()));
         require(attend(args_, step_, stream()));
       }
     });
@@ -232,6 +244,8 @@ class AttentionBench {
     step_.decode_sequences = work_.query == 1 ? work_.sequences : 0;
     step_.seq_context = copied(contexts);
     step_.seq_slot = copied(slots);
+    step_.row_slot = step_.seq_slot;  // of decode rows, which have a sequence each
+    step_.row_position = step_.seq_context;
     step_.seq_query_start = copied(starts);
     step_.block_tables = copied(tables);
     step_.blocks_per_sequence_max = blocks;
@@ -259,6 +273,19 @@ void report_decode(const Work& work, double bandwidth) {
               us,
               rate,
               100 * rate / bandwidth);
+  std::fflush(stdout);
+}
+
+void report_placing(const Work& work) {
+  AttentionBench bench(work);
+  const double two = bench.us(true, false);
+  const double one = bench.us(true, true);
+  std::printf("place and attend %-5s batch %4u context %6u  two kernels %7.2f us  one %7.2f us\n",
+              work.model.name,
+              work.sequences,
+              work.context,
+              two,
+              one);
   std::fflush(stdout);
 }
 
@@ -373,6 +400,10 @@ void run_all() {
                            Work{k1b, 64, 1024, 1},
                            Work{k1b, 256, 200, 1}}) {
     report_decode(work, bandwidth);
+  }
+  for (const Work& work :
+       {Work{k8b, 1, 300, 1}, Work{k1b, 1, 300, 1}, Work{k8b, 8, 300, 1}, Work{k8b, 256, 200, 1}}) {
+    report_placing(work);
   }
   for (const Work& work : {Work{k8b, 1, 0, 512},
                            Work{k8b, 1, 0, 2048},

@@ -335,57 +335,6 @@ void time_model(Device* device, DeviceFormat format, const Size* sizes, uint32_t
   }
 }
 
-// One line: microseconds and share of the read rate for each number of rows, without and with a
-// prefetch.
-template <typename Format, int kTiles, int kParts, int kDepth, int kBlocks>
-void tune_one(Device* device, const Rotating& rotating, const Size& size) {
-  std::printf("  t%d p%d d%d b%d:", kTiles, kParts, kDepth, kBlocks);
-  for (const uint32_t rows : {kTiles * 8u - 7u, kTiles * 8u - 4u, kTiles * 8u}) {
-    for (const uint32_t prefetch : {0u, 4096u}) {
-      const StripScratch scratch{static_cast<uint8_t*>(device->scratch) + (64u << 20),
-                                 static_cast<uint32_t*>(device->scratch)};
-      bool fits = true;
-      const double us = device->bench.time_us([&] {
-        for (const DeviceMatrix& copy : rotating.copies()) {
-          StripParameters p = strip_parameters(device->args(copy, rows, size.is_gated), scratch);
-          p.prefetch_bytes = prefetch;
-          fits = fits &&
-                 launch_strip<Format, kTiles, kParts, kDepth, kBlocks>(p, device->bench.stream())
-                     .is_ok();
-        }
-      });
-      cudaGetLastError();
-      const double each = us / static_cast<double>(rotating.copies().size());
-      std::printf(fits ? "  %u: %6.2f %4.1f%%" : "  %u: too large",
-                  rows,
-                  each,
-                  100 * rotating.bytes() / each / 1e3 / device->read_gb_s);
-    }
-  }
-  std::printf("\n");
-  std::fflush(stdout);
-}
-
-void tune(Device* device, const Size& size) {
-  REQUIRE_CUDA(cudaMemset(device->scratch, 0, 1 << 20));
-  std::printf("%u -> %u\n", size.inputs, size.outputs);
-  {
-    const Rotating rotating(DeviceFormat::kBf16, size, 0);
-    std::printf(" bf16\n");
-    tune_one<Bf16Format, 1, 1, 2, 3>(device, rotating, size);
-    tune_one<Bf16Format, 1, 1, 3, 3>(device, rotating, size);
-    tune_one<Bf16Format, 1, 1, 4, 2>(device, rotating, size);
-    tune_one<Bf16Format, 1, 2, 3, 1>(device, rotating, size);
-    tune_one<Bf16Format, 2, 1, 3, 1>(device, rotating, size);
-  }
-  const Rotating rotating(DeviceFormat::kInt4, size, 0);
-  std::printf(" int4\n");
-  tune_one<Int4Format<128>, 1, 1, 3, 3>(device, rotating, size);
-  tune_one<Int4Format<128>, 1, 1, 2, 4>(device, rotating, size);
-  tune_one<Int4Format<128>, 1, 2, 3, 2>(device, rotating, size);
-  tune_one<Int4Format<128>, 2, 2, 2, 1>(device, rotating, size);
-}
-
 struct Model {
   Model(DeviceFormat format, const Size* of, uint32_t count) : sizes(of), layers(count) {
     for (int i = 0; i < 5; ++i) {
@@ -411,16 +360,13 @@ void between(Device* device, uint32_t width) {
 template <typename Format, int kParts, int kDepth, int kBlocks>
 void chain(Device* device, const Model& model) {
   std::printf("  p%d d%d b%d:", kParts, kDepth, kBlocks);
-  for (const uint32_t trigger : {0u, 1u, 2u}) {
-    for (const uint32_t prefetch : {0u, 4096u}) {
+  for (const uint32_t rows : {1u, 4u, 8u}) {
       const StripScratch scratch{static_cast<uint8_t*>(device->scratch) + (64u << 20),
                                  static_cast<uint32_t*>(device->scratch)};
       const auto one = [&](int part, uint32_t copy) {
         between(device, model.sizes[0].inputs);
         StripParameters p = strip_parameters(
-            device->args(model.parts[part]->copies()[copy], 1, model.sizes[part].is_gated), scratch);
-        p.prefetch_bytes = prefetch;
-        p.trigger = trigger;
+            device->args(model.parts[part]->copies()[copy], rows, model.sizes[part].is_gated), scratch);
         if (part == 4) {
           require(launch_strip<Bf16Format, 1, 1, 4, 2>(p, device->bench.stream()));
         } else {
@@ -434,7 +380,6 @@ void chain(Device* device, const Model& model) {
         one(4, 0);
       });
       std::printf("  %7.1f %4.1f%%", us, 100 * model.bytes / us / 1e3 / device->read_gb_s);
-    }
   }
   std::printf("\n");
   std::fflush(stdout);
@@ -471,32 +416,28 @@ void chains(Device* device) {
   REQUIRE_CUDA(cudaMemset(device->scratch, 0, 1 << 20));
   {
     const Model model(DeviceFormat::kBf16, kLarge, 32);
-    std::printf("8B bf16; trigger 0, 1, 2, each without and with prefetch\n");
+    std::printf("8B bf16, rows 1, 4, 8\n");
     chain_blas(device, model);
-    chain<Bf16Format, 1, 2, 2>(device, model);
-    chain<Bf16Format, 1, 2, 3>(device, model);
-    chain<Bf16Format, 1, 3, 2>(device, model);
     chain<Bf16Format, 1, 4, 2>(device, model);
     chain<Bf16Format, 1, 3, 3>(device, model);
-    chain<Bf16Format, 2, 3, 1>(device, model);
+    chain<Bf16Format, 1, 3, 2>(device, model);
+    chain<Bf16Format, 1, 8, 1>(device, model);
   }
   {
     const Model model(DeviceFormat::kInt4, kLarge, 32);
     std::printf("8B int4\n");
-    chain<Int4Format<128>, 1, 2, 2>(device, model);
-    chain<Int4Format<128>, 1, 2, 4>(device, model);
-    chain<Int4Format<128>, 1, 3, 3>(device, model);
     chain<Int4Format<128>, 1, 4, 2>(device, model);
-    chain<Int4Format<128>, 2, 2, 2>(device, model);
+    chain<Int4Format<128>, 1, 4, 3>(device, model);
+    chain<Int4Format<128>, 1, 2, 4>(device, model);
+    chain<Int4Format<128>, 1, 6, 2>(device, model);
     chain<Int4Format<128>, 2, 4, 1>(device, model);
   }
   const Model model(DeviceFormat::kBf16, kSmall, 22);
   std::printf("1.1B bf16\n");
   chain_blas(device, model);
-  chain<Bf16Format, 1, 2, 2>(device, model);
-  chain<Bf16Format, 1, 2, 3>(device, model);
   chain<Bf16Format, 1, 4, 2>(device, model);
-  chain<Bf16Format, 2, 3, 1>(device, model);
+  chain<Bf16Format, 1, 3, 2>(device, model);
+  chain<Bf16Format, 1, 8, 1>(device, model);
 }
 
 }  // namespace
@@ -512,12 +453,6 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "wide") == 0) {
     for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kBf16, kLarge[i]);
     for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kInt4, kLarge[i]);
-    return 0;
-  }
-  if (argc > 1 && std::strcmp(argv[1], "tune") == 0) {
-    for (int i = 0; i < 4; ++i) tune(&device, kLarge[i]);
-    tune(&device, kSmall[0]);
-    tune(&device, kSmall[3]);
     return 0;
   }
   for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kBf16, kLarge[i]);

@@ -1,6 +1,6 @@
-// 1,000 streams at once at 25 tokens a second each, asked for at a gateway and followed at a relay:
-// whether each keeps its pace, and what each process costs meanwhile.
-import { get } from "node:http"
+// 1,000 streams at once at 25 tokens a second each, through one gateway, which is their relay too:
+// whether they keep their pace, and what each process costs meanwhile.
+import { request } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Deployment } from "../../support/services/Deployment.ts"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
@@ -9,36 +9,16 @@ import type { BenchOptions, BenchResult } from "../main.ts"
 
 const tokensPerSecond = 25
 
-/** Asks and goes: the request runs on, and its id is all that is wanted. */
-const ask = async (url: string, index: number, tokens: number): Promise<string> => {
-  const leave = new AbortController()
-  const answer = await fetch(`${url}/v1/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      model: "tales-11m",
-      prompt: `Once upon a time ${index}`,
-      max_tokens: tokens,
-      ignore_eos: true,
-      stream: true,
-    }),
-    signal: leave.signal,
-  })
-  const id = answer.headers.get("x-request-id")
-  leave.abort()
-  if (answer.status !== 200 || id === null) throw new Error(`request ${index}: ${answer.status}`)
-  return id
-}
-
 interface Followed {
   tokens: number
   done: boolean
 }
 
-const follow = (url: string, id: string): Followed => {
+const follow = (url: string, index: number, tokens: number): Followed => {
   const followed: Followed = { tokens: 0, done: false }
-  const request = get(`${url}/v1/requests/${id}/events?cursor=0`, (response) => {
-    // At the end the relay goes first.
+  const headers = { "content-type": "application/json" }
+  const asked = request(`${url}/v1/completions`, { method: "POST", headers }, (response) => {
+    // At the end the gateway goes first.
     response.on("error", () => undefined)
     response.setEncoding("latin1")
     response.on("data", (text: string) => {
@@ -48,7 +28,16 @@ const follow = (url: string, id: string): Followed => {
       if (text.includes("[DONE]")) followed.done = true
     })
   })
-  request.on("error", () => undefined)
+  asked.on("error", () => undefined)
+  asked.end(
+    JSON.stringify({
+      model: "tales-11m",
+      prompt: `Once upon a time ${index}`,
+      max_tokens: tokens,
+      ignore_eos: true,
+      stream: true,
+    }),
+  )
   return followed
 }
 
@@ -68,14 +57,12 @@ export const measureStreams = async (
   const worker = await deployment.start("worker", [...pace, ...size])
   const limits = ["--rate-requests-per-second", "100000", "--rate-burst", "100000"]
   const gateway = await deployment.start("gateway", limits)
-  const relay = await deployment.start("relay", limits)
   // They begin over some seconds, and end when the last has run for long enough.
   const tokens = small ? 500 : 1000
   const all: Array<Followed> = []
-  for (let index = 0; index < streams; index += 20) {
-    const batch = Array.from({ length: Math.min(20, streams - index) }, (_, i) => index + i)
-    const ids = await Promise.all(batch.map((one) => ask(gateway.url, one, tokens)))
-    for (const id of ids) all.push(follow(relay.url, id))
+  for (let index = 0; index < streams; index++) {
+    all.push(follow(gateway.url, index, tokens))
+    await sleep(8)
   }
   // Those that came late catch up with what was generated before.
   const pacePerSecond = streams * tokensPerSecond
@@ -86,16 +73,14 @@ export const measureStreams = async (
   }
   const before = sum(all)
   const began = performance.now()
-  const processes = [worker, gateway, relay]
+  const processes = [worker, gateway]
   const cores = await Promise.all(
     processes.map(({ child }) => coresOf(child.pid ?? 0, seconds * 1000)),
   )
   const perSecond = ((sum(all) - before) / (performance.now() - began)) * 1000
   const running = all.filter(({ done }) => !done).length
   await deployment.stop()
-  const [workerCores = 0, gatewayCores = 0, relayCores = 0] = cores.map((one) =>
-    Number(one.toFixed(2)),
-  )
+  const [workerCores = 0, gatewayCores = 0] = cores.map((one) => Number(one.toFixed(2)))
   return {
     streams,
     running,
@@ -103,6 +88,5 @@ export const measureStreams = async (
     paceShare: Number((perSecond / pacePerSecond).toFixed(3)),
     workerCores,
     gatewayCores,
-    relayCores,
   }
 }

@@ -16,6 +16,9 @@ export interface CrowdOptions {
   readonly breakEveryMs?: number
 }
 
+/** Who is broken off again and again faster than it comes back gets nowhere. */
+const breaksMax = 3
+
 /** What a client was told from the first event to the last. */
 export interface Told {
   readonly requestId: string
@@ -81,7 +84,9 @@ export const serveCrowd = async (options: CrowdOptions): Promise<ReadonlyArray<T
       throw new Error(`not served within ${withinMs} ms: ${left.join("; ")}`)
     }
     if (elapsedMs > (breaks + 1) * breakEveryMs) {
-      const streaming = clients.filter(({ isDone, cursor }) => !isDone && cursor > 0)
+      const streaming = clients.filter(
+        (client) => !client.isDone && client.cursor > 0 && client.breaks < breaksMax,
+      )
       streaming[breaks++ % Math.max(1, streaming.length)]?.close()
     }
     await sleep(50)
