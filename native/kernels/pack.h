@@ -31,8 +31,9 @@ void widen_dense(DenseType from, const uint8_t* values, uint64_t count, float* o
 
 // How files hold 4-bit weights.
 enum class Int4Packing {
-  kAwqGemm,  // qweight [inputs, outputs / 8], qzeros [groups, outputs / 8],
-             // scales [groups, outputs]; value n of a word at nibble (n >> 1) | ((n & 1) << 2)
+  kAwqGemm,        // qweight [inputs, outputs / 8], qzeros [groups, outputs / 8],
+                   // scales [groups, outputs]; value n of a word at
+                   // nibble (n >> 1) | ((n & 1) << 2)
   kPackQuantized,  // weight_packed [outputs, inputs / 8], weight_zero_point [outputs / 8, groups],
                    // weight_scale [outputs, groups]; value n of a word at nibble n
 };

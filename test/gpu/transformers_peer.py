@@ -1,9 +1,9 @@
-"""Tiny random models of each family: logprobs of the device's engine against transformers in float32.
+"""Tiny random models of each family: the device's engine against transformers in float32.
 
     python3 transformers_peer.py DEVICE_LOGITS_PROGRAM
 
-Models are made here, stored as bf16, and run by both from the same file. Prints one line a model and
-ends with exit code 1 where one is off by more than bf16 activations explain.
+Models are made here, stored as bf16, and run by both from the same file. Prints one line a model,
+and ends with exit code 1 where one is off by more than bf16 activations explain.
 """
 import math
 import subprocess
@@ -59,7 +59,8 @@ def make(config, folder):
 def compare(program, name, config):
     with tempfile.TemporaryDirectory() as folder:
         model = make(config, folder)
-        ids = torch.randint(3, config.vocab_size, (300,), generator=torch.Generator().manual_seed(9))
+        generator = torch.Generator().manual_seed(9)
+        ids = torch.randint(3, config.vocab_size, (300,), generator=generator)
         with open(f"{folder}/ids.txt", "w") as file:
             file.write(" ".join(str(int(i)) for i in ids))
         with torch.no_grad():
@@ -80,8 +81,8 @@ def compare(program, name, config):
                 worst, total, count = max(worst, off), total + off, count + 1
             same += int(fields[1]) == int(wanted[position].argmax())
         ok = worst < WORST and total / count < MEAN
-        print(f"{'ok     ' if ok else 'FAILED '} {name}: worst {worst:.4f}, mean {total / count:.5f}, "
-              f"best id equal at {same} of {len(lines)}")
+        print(f"{'ok     ' if ok else 'FAILED '} {name}: worst {worst:.4f}, "
+              f"mean {total / count:.5f}, best id equal at {same} of {len(lines)}")
         return ok
 
 

@@ -51,8 +51,8 @@ Status fill_matrix(const DeviceMatrix& matrix, DeviceStream stream) {
     return fill_words({weights, bytes, kBf16Keep, kBf16Set}, stream);
   }
   SLUICE_RETURN_IF_ERROR(fill_words({weights, bytes, ~0u, 0}, stream));
-  return fill_words(
-      {const_cast<void*>(matrix.scales), device_scale_bytes(matrix), kScaleKeep, kScaleSet}, stream);
+  void* scales = const_cast<void*>(matrix.scales);
+  return fill_words({scales, device_scale_bytes(matrix), kScaleKeep, kScaleSet}, stream);
 }
 
 Status fill_model(CudaModel* model, DeviceStream stream) {
