@@ -52,7 +52,8 @@ if (values.seed !== undefined) {
   const hours = report.simulatedMs / 3_600_000
   say(JSON.stringify(report.counts))
   say(
-    `${report.seeds} seeds, ${report.failures.length} failed, ${hours.toFixed(1)} simulated hours ` +
+    `${report.seeds} seeds, ${report.failures.length} failed, ` +
+      `${hours.toFixed(1)} simulated hours ` +
       `in ${seconds.toFixed(0)} s; one again: npm run simulate -- --seed N`,
   )
   if (report.failures.length > 0) process.exitCode = 1

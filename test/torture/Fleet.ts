@@ -28,6 +28,9 @@ export interface FleetOptions {
   readonly now: () => number
 }
 
+/** Of so many faults that would hit the last of a kind one does. */
+const lastSpared = 8
+
 /** How long a process is stopped: shorter and longer than sessions are. */
 const stopMsLeast = 200
 const stopMsMost = 4_000
@@ -56,12 +59,16 @@ export class Fleet {
     return there[this.#options.below(there.length)]?.sluice?.url ?? null
   }
 
-  /** Does it to some process; false where there is none to do it to. */
+  /**
+   * Does it to some process; false where there is none to do it to. The last of its kind is spared,
+   * but for once in a while.
+   */
   apply(name: FaultName): boolean {
     const kind = name.endsWith("worker") ? "worker" : "gateway"
     const running = this.#running(kind).filter(({ isStopped }) => !isStopped)
     const seat = running[this.#options.below(running.length)]
     if (seat === undefined || seat.sluice === null) return false
+    if (running.length === 1 && this.#options.below(lastSpared) > 0) return false
     this.note(name)
     if (name.startsWith("kill")) this.#kill(seat, seat.sluice)
     else this.#stop(seat, seat.sluice)

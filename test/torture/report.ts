@@ -15,16 +15,21 @@ const listed = (counts: Readonly<Record<string, number>>): string =>
     .map(([what, count]) => `${what} ${count}`)
     .join(", ")
 
+const judgement = (violations: ReadonlyArray<string>): string => {
+  if (violations.length === 0) {
+    return "Nothing was lost, repeated, reordered or invented; every request has one end."
+  }
+  const all = violations.map((text) => `- ${text}`).join("\n")
+  return `**${violations.length} violations.**\n\n${all}`
+}
+
 export const reportPage = (report: TortureReport, { commit, device, at }: Circumstances): string =>
   `# Torture, ${report.log} log
 
-${report.kills} kills in ${report.tookSeconds} s, seed ${report.seed}; commit ${commit}, ${device}, ${at}.
+${report.kills} kills in ${report.tookSeconds} s, seed ${report.seed};
+commit ${commit}, ${device}, ${at}.
 
-${
-  report.violations.length === 0
-    ? "Nothing was lost, repeated, reordered or invented; every request has one end."
-    : `**${report.violations.length} violations.**\n\n${report.violations.map((text) => `- ${text}`).join("\n")}`
-}
+${judgement(report.violations)}
 
 ${table(
   ["what", "how much"],

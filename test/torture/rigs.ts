@@ -20,6 +20,8 @@ import type { Kind } from "./Fleet.ts"
 export interface Rig {
   readonly name: string
   readonly size: { readonly gateways: number; readonly workers: number }
+  /** At most; about as long as a process takes to start, so that most run most of the time. */
+  readonly faultEveryMs: number
   readonly start: (kind: Kind) => Promise<Sluice>
   /** Does something to a server of the log; what, or null where there is none. */
   readonly disturb: (below: (count: number) => number) => Promise<string | null>
@@ -66,6 +68,7 @@ export const embeddedRig = async (): Promise<Rig> => {
   return {
     name: "embedded",
     size: { gateways: 2, workers: 3 },
+    faultEveryMs: 1_200,
     start,
     disturb: () => Promise.resolve(null),
     calm: () => Promise.resolve(),
@@ -90,7 +93,8 @@ export const kafkaRig = async (): Promise<Rig> => {
   let isAway = false
   return {
     name: "kafka",
-    size: { gateways: 2, workers: 2 },
+    size: { gateways: 2, workers: 3 },
+    faultEveryMs: 6_000,
     start: (kind) => deployment.start(kind, kind === "worker" ? engine : ["--rate-burst", "10000"]),
     disturb: (below) => {
       if (isAway) return Promise.resolve(null)

@@ -41,7 +41,6 @@ export interface TortureReport {
   readonly tookSeconds: number
 }
 
-const faultEveryMs = 900
 const endMsMax = 180_000
 /** Few prompts, so that many greedy answers must be equal. */
 const prompts = 12
@@ -106,7 +105,7 @@ const harass = async (
   while (killed < kills) {
     const open = clients.filter(({ isDone }) => !isDone)
     for (let i = open.length; i < streams; i++) clients.push(newClient())
-    await sleep(draw.between(faultEveryMs / 3, faultEveryMs))
+    await sleep(draw.between(rig.faultEveryMs / 3, rig.faultEveryMs))
     let left = draw.below(total)
     const [name = "cut"] = menu.find(([, weight]) => (left -= weight) < 0) ?? []
     if (name === "cut") draw.pick(open.length > 0 ? open : clients).cut()

@@ -189,7 +189,7 @@ const checkMarks = (say: Say, logs: CheckedLogs, canons: ReadonlyMap<string, Can
       const end = canon?.places.at(-1)
       const tokenEnd = mark.tokenEnds?.[end?.partition ?? 0] ?? Infinity
       if (canon?.terminal != null && end !== undefined && end.offset < tokenEnd) continue
-      const where = `${topic}/${partition}: ${mark.offset} was committed, and ${offset} was not over`
+      const where = `${topic}/${partition}: ${mark.offset} was committed and ${offset} not over`
       say("committed is over", request.requestId, where)
     }
   }

@@ -162,7 +162,8 @@ class Folding implements Canon {
       if (held !== undefined) {
         if (held.id !== id || held.text !== text) {
           this.contradictions.push(
-            `choice ${entry.choice}, position ${position}: ${held.id} ${JSON.stringify(held.text)}, ` +
+            `choice ${entry.choice}, position ${position}: ` +
+              `${held.id} ${JSON.stringify(held.text)}, ` +
               `and again ${id} ${JSON.stringify(text)} at ${at.partition}/${at.offset}`,
           )
         }
@@ -197,7 +198,7 @@ class Folding implements Canon {
   }
 }
 
-/** The canon of every request that the frames name. Frames of one partition come in offset order. */
+/** The canon of every request that the frames name; those of one partition in offset order. */
 export const foldAll = (frames: Iterable<FrameRecord>): ReadonlyMap<string, Canon> => {
   const fold = new ReferenceFold()
   for (const record of frames) fold.take(record)

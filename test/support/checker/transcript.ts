@@ -59,7 +59,8 @@ const voidSource = (seen: EventLine, { canon }: Expected): string | null => {
       (text) => text !== "" && seen.data.includes(JSON.stringify(text)),
     )
     if (shown) {
-      return `a ${why} entry of ${at.writer}, attempt ${entry.attempt}, at ${at.partition}/${at.offset}`
+      const place = `${at.partition}/${at.offset}`
+      return `a ${why} entry of ${at.writer}, attempt ${entry.attempt}, at ${place}`
     }
   }
   return null

@@ -11,7 +11,7 @@ describe("recovery times", () => {
     expect(pauseAfter(flow(1040, 2000), 1010)).toBe(990)
   })
 
-  it("leave out streams that flowed on, had not begun, were over, or paused at another time", () => {
+  it("leave out streams that flowed on, were not flowing, or paused at another time", () => {
     expect(pauseAfter(flow(0, 0), 1010)).toBeNull()
     expect(pauseAfter([], 1010)).toBeNull()
     expect(pauseAfter([2000, 2040], 1010)).toBeNull()
