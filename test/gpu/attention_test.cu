@@ -2,6 +2,7 @@
 // the edges of blocks, tiles and pieces; and what is promised to the bit: the same row alone, in a
 // crowd, cut or whole, as decode or prefill, in any chunking, in a graph.
 #include "attention_rig.h"
+#include "kernels/cuda/place.h"
 
 namespace sluice {
 namespace {
@@ -24,54 +25,54 @@ std::string describe(const PagedAttentionShape& shape) {
          std::to_string(shape.head_dim);
 }
 
-// The worst row's error norm over its result's norm; untouched places must be poison still.
-double worst_error(const KvWorld& world,
-                   const TestStep& step,
-                   const std::vector<Stretch>& stretches,
-                   const Attended& got,
-                   const std::vector<double>& want) {
+struct Case {
+  std::vector<Stretch> stretches;
+  uint32_t decode_sequences = 0;
+  float query_scale = 1;
+  uint64_t seed = 0;
+};
+
+struct Outcome {
+  Attended got;
+  std::vector<double> want;
+};
+
+// A row's error norm over its result's norm; untouched places must be poison still.
+double row_error(const KvWorld& world, const Outcome& outcome, size_t row, bool is_padding) {
+  double error = 0;
+  double norm = is_padding ? 1 : 0;
+  for (uint32_t i = 0; i < outcome.got.stride; ++i) {
+    const uint16_t bits = outcome.got.out[row * outcome.got.stride + i];
+    if (is_padding || i >= world.width()) {
+      if (bits != kPoison) return INFINITY;
+      continue;
+    }
+    const double value = outcome.want[row * world.width() + i];
+    const double difference = static_cast<double>(bf16_to_f32(bits)) - value;
+    error += difference * difference;
+    norm += value * value;
+  }
+  return std::sqrt(error / norm);
+}
+
+void expect_right(const KvWorld& world, const Case& one) {
+  const TestStep step = make_step(world, one.stretches, one.decode_sequences);
+  const Queries q = make_queries(world, step.batch.rows, one.query_scale, one.seed);
+  uint64_t tokens = 0;
+  for (const Stretch& stretch : one.stretches) tokens += stretch.context + stretch.query;
+  AttentionRig rig(world, std::max(one.decode_sequences, 1u), tokens);
+  const Outcome outcome = {rig.run(step, q), check::reference_rows(world, step, q)};
   double worst = 0;
   size_t row = 0;
-  for (const Stretch& stretch : stretches) {
-    for (uint32_t t = 0; t < stretch.query; ++t, ++row) {
-      double error = 0;
-      double norm = 0;
-      for (uint32_t i = 0; i < got.stride; ++i) {
-        const uint16_t bits = got.out[row * got.stride + i];
-        if (stretch.slot < 0 || i >= world.width()) {
-          if (bits != kPoison) return INFINITY;
-          continue;
-        }
-        const double value = want[row * world.width() + i];
-        const double difference = static_cast<double>(bf16_to_f32(bits)) - value;
-        error += difference * difference;
-        norm += value * value;
-      }
-      if (stretch.slot < 0) continue;
-      const double relative = std::sqrt(error / norm);
-      worst = relative <= worst ? worst : relative;  // NaN stays
+  for (const Stretch& stretch : one.stretches) {
+    for (uint32_t t = 0; t < stretch.query; ++t) {
+      const double error = row_error(world, outcome, row++, stretch.slot < 0);
+      worst = error <= worst ? worst : error;  // NaN stays
     }
   }
   CHECK_EQ(row, step.batch.rows);
-  return worst;
-}
-
-void expect_right(const KvWorld& world,
-                  const std::vector<Stretch>& stretches,
-                  uint32_t decode_sequences,
-                  float query_scale,
-                  uint64_t seed) {
-  const TestStep step = make_step(world, stretches, decode_sequences);
-  const Queries q = make_queries(world, step.batch.rows, query_scale, seed);
-  uint64_t tokens = 0;
-  for (const Stretch& stretch : stretches) tokens += stretch.context + stretch.query;
-  AttentionRig rig(world, std::max(decode_sequences, 1u), tokens);
-  const Attended got = rig.run(step, q);
-  const double error =
-      worst_error(world, step, stretches, got, check::reference_rows(world, step, q));
-  if (!(error < kErrorMax)) {
-    check::fail(__FILE__, __LINE__, describe(world.shape) + ": error " + std::to_string(error));
-  }
+  if (worst < kErrorMax) return;
+  check::fail(__FILE__, __LINE__, describe(world.shape) + ": error " + std::to_string(worst));
 }
 
 constexpr PagedAttentionShape kShapes[] = {
@@ -109,7 +110,8 @@ void decode_case(const PagedAttentionShape& shape,
     stretches.push_back({static_cast<int32_t>(slot), contexts[slot] - 1, 1});
     if (slot % 7 == 3) stretches.push_back({-1, 0, 1});
   }
-  expect_right(world, stretches, static_cast<uint32_t>(stretches.size()), query_scale, seed + 1);
+  const auto count = static_cast<uint32_t>(stretches.size());
+  expect_right(world, {stretches, count, query_scale, seed + 1});
 }
 
 TEST("attention: decode rows of every shape and length") {
@@ -152,7 +154,7 @@ void prefill_case(const PagedAttentionShape& shape, uint64_t seed) {
       lengths[static_cast<size_t>(stretch.slot)] = stretch.context + stretch.query;
     }
   }
-  expect_right(make_world(shape, lengths, seed), stretches, 3, 1.0f, seed + 1);
+  expect_right(make_world(shape, lengths, seed), {stretches, 3, 1.0f, seed + 1});
 }
 
 TEST("attention: prefill rows of every shape, decode rows beside them") {
@@ -266,14 +268,99 @@ TEST("attention: a graph follows its contexts") {
   cudaGraphDestroy(graph);
 }
 
+struct Placed {
+  std::vector<uint16_t> out;
+  std::vector<uint16_t> keys;
+  std::vector<uint16_t> values;
+};
+
+// Places all rows of a decode step and attends them, in two kernels or in one.
+Placed run_placed(const KvWorld& world, const TestStep& step, bool has_norms, bool is_one) {
+  const PagedAttentionShape& shape = world.shape;
+  check::FastRandom random(99);
+  const Queries qkv = make_queries(world, step.batch.rows, 1.0f, 98);
+  const auto floats = [&](size_t count) {
+    std::vector<float> values(count);
+    for (float& value : values) value = random.value();
+    return check::DeviceArray<float>(values);
+  };
+  const check::DeviceArray<float> rope = floats(size_t{1100} * shape.head_dim);
+  const check::DeviceArray<float> norms = floats(size_t{2} * shape.head_dim);
+  const check::DeviceArray<uint16_t> keys(world.key_pool.read());
+  const check::DeviceArray<uint16_t> values(world.value_pool.read());
+  const uint32_t out_stride = world.width();
+  const check::DeviceArray<uint16_t> out(size_t{step.batch.rows} * out_stride);
+  const size_t bytes = attention_scratch_bytes(shape, step.batch.rows, 1u << 16);
+  const check::DeviceArray<uint8_t> scratch(bytes);
+  cudaMemset(scratch.data(), 0, bytes);
+  PlaceArgs place_args;
+  place_args.qkv = qkv.values.data();
+  place_args.keys = keys.data();
+  place_args.values = values.data();
+  place_args.rope = rope.data();
+  place_args.query_norm = has_norms ? norms.data() : nullptr;
+  place_args.key_norm = has_norms ? norms.data() + shape.head_dim : nullptr;
+  place_args.heads = shape.heads;
+  place_args.kv_heads = shape.kv_heads;
+  place_args.head_dim = shape.head_dim;
+  place_args.epsilon = 1e-5f;
+  PagedAttentionArgs args;
+  args.shape = shape;
+  args.q = qkv.values.data();
+  args.q_stride = qkv.stride;
+  args.out = out.data();
+  args.out_stride = out_stride;
+  args.keys = keys.data();
+  args.values = values.data();
+  args.scratch = {scratch.data(), bytes, step.batch.rows};
+  if (is_one) args.place = place_args;
+  cudaDeviceSynchronize();
+  AttentionRig::require(prepare_attention(shape));
+  AttentionRig::require(plan_attention(step.batch, shape, args.scratch, nullptr));
+  if (!is_one) AttentionRig::require(place(place_args, step.batch, nullptr));
+  AttentionRig::require(attend(args, step.batch, nullptr));
+  CHECK_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  return {out.read(), keys.read(), values.read()};
+}
+
+void expect_placed(const PagedAttentionShape& shape, uint32_t rows_max) {
+  const std::vector<uint32_t> lengths = {
+      1, 2, 16, 17, 64, 65, 250, 256, 257, 320, 511, 512, 513, 700, 1030};
+  const KvWorld world = make_world(shape, lengths, 123);
+  std::vector<Stretch> rows = {{-1, 0, 1}};
+  for (uint32_t i = 0; i < std::min(rows_max, static_cast<uint32_t>(lengths.size())); ++i) {
+    const uint32_t slot = static_cast<uint32_t>(lengths.size()) - 1 - i;
+    rows.push_back({static_cast<int32_t>(slot), lengths[slot] - 1, 1});
+  }
+  const TestStep step = make_step(world, rows, static_cast<uint32_t>(rows.size()));
+  for (const bool has_norms : {false, true}) {
+    const Placed two = run_placed(world, step, has_norms, false);
+    const Placed one = run_placed(world, step, has_norms, true);
+    expect_same(two.out, one.out, "attended");
+    expect_same(two.keys, one.keys, "keys");
+    expect_same(two.values, one.values, "values");
+  }
+}
+
+TEST("attention: decode rows that place themselves") {
+  for (const PagedAttentionShape& shape : kShapes) {
+    expect_placed(shape, 15);
+    expect_placed(shape, 2);
+  }
+}
+
 // Small enough for a memory checker.
+TEST("attention small: rows that place themselves") {
+  expect_placed({8, 2, 128}, 15);
+}
+
 TEST("attention small: one of each kernel") {
   for (const PagedAttentionShape& shape : {PagedAttentionShape{8, 2, 128},
                                            PagedAttentionShape{4, 2, 80},
                                            PagedAttentionShape{2, 1, 256},
                                            PagedAttentionShape{8, 4, 8}}) {
     const KvWorld world = make_world(shape, {700, 41, 90}, 3);
-    expect_right(world, {{0, 650, 1}, {-1, 0, 1}, {1, 40, 1}, {2, 17, 70}}, 3, 1.0f, 4);
+    expect_right(world, {{{0, 650, 1}, {-1, 0, 1}, {1, 40, 1}, {2, 17, 70}}, 3, 1.0f, 4});
   }
 }
 

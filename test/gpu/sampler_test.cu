@@ -274,7 +274,8 @@ TestRow random_row(uint32_t vocab, uint32_t style, FastRandom* random) {
 
 TEST("sampler: every option, on the device as on the CPU") {
   FastRandom random(5);
-  for (const uint32_t vocab : {1u, 3u, 31u, 257u, 512u, 4096u, 32000u, 50257u, 128256u, 151936u}) {
+  for (const uint32_t vocab :
+       {1u, 3u, 31u, 97u, 257u, 512u, 4096u, 32000u, 50257u, 128256u, 151936u}) {
     const uint32_t count = vocab > 40000 ? 48 : 96;
     Rig rig(vocab, count);
     std::vector<TestRow> rows;

@@ -66,6 +66,7 @@ TEST("device math: the estimate of the noise is as near as promised") {
     const double exact = gumbel_exact(word);
     CHECK_NEAR(static_cast<double>(gumbel_estimate(word)), exact, kGumbelError);
     CHECK(exact <= static_cast<double>(kGumbelMost));
+    CHECK(exact <= static_cast<double>(gumbel_bound(word)));
   };
   for (int i = 0; i < 200'000; ++i) expect(random.below(0xFFFFFFFFu));
   for (uint32_t i = 0; i < 64; ++i) {

@@ -39,6 +39,10 @@ Status prepare_attention(const PagedAttentionShape& shape) {
   return prepare_prefill(shape);
 }
 
+bool attention_places(const PagedAttentionShape& shape) {
+  return is_fast(shape);
+}
+
 Status attend(const PagedAttentionArgs& args, const StepBatch& step, DeviceStream stream) {
   if (!is_fast(args.shape)) return plain_attention(args, step, stream);
   if (step.decode_sequences > 0) SLUICE_RETURN_IF_ERROR(decode_attention(args, step, stream));

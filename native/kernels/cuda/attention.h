@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cuda/place.h"
 #include "kernels/cuda/step.h"
 #include "runtime/cuda/stream.h"
 #include "runtime/status.h"
@@ -42,7 +43,13 @@ struct PagedAttentionArgs {
   // The sum of prefill_tiles() over the sequences after the decode ones; the host knows it.
   uint32_t prefill_tiles = 0;
   AttentionScratch scratch;
+  // With a qkv, decode rows have not been placed: the decode kernel does it, and q is not read for
+  // them. Only where attention_places().
+  PlaceArgs place;
 };
+
+// Whether the decode kernel can place rows itself, with the bits of place().
+bool attention_places(const PagedAttentionShape& shape);
 
 // Once, before any capture: raises the kernels' shared memory limits; says what is not supported.
 Status prepare_attention(const PagedAttentionShape& shape);

@@ -3,7 +3,7 @@
 // arrive merges them in order.
 #include <algorithm>
 
-#include "kernels/cuda/attention_decode.cuh"
+#include "kernels/cuda/attention_place.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace sluice {
@@ -11,10 +11,11 @@ namespace {
 
 using decode::DecodeParameters;
 using decode::Item;
+using decode::Rings;
 using decode::Shared;
 
-// Fewer buffers than a piece's keys and half its values leave the memory idle.
-constexpr uint32_t kBuffersWanted = 6;
+// Fewer buffers than a piece's keys and a tile of its values leave the memory idle.
+constexpr uint32_t kBuffersWanted = 5;
 constexpr uint32_t kBuffersLeast = 2;
 
 __device__ __forceinline__ uint32_t group_heads(const DecodeParameters& p) {
@@ -68,23 +69,41 @@ __device__ __forceinline__ void write_partial(const DecodeParameters& p,
   }
 }
 
-// True in all computing warps of the block whose piece of the row came last.
-__device__ __forceinline__ bool arrive(const DecodeParameters& p,
-                                       Shared& shared,
-                                       const Item& item) {
+// From the computing warps, which have written a piece's sums, to the merging warp.
+struct Handover {
+  uint32_t written;  // barriers in shared memory
+  uint32_t looked;
+  RingPlace place;
+
+  __device__ __forceinline__ void give() {
+    if (place.round > 0) barrier_wait(looked + place.index * kBarrierBytes, (place.round - 1) & 1);
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(written + place.index * kBarrierBytes);
+    place.advance(decode::kHandoversMax);
+  }
+  __device__ __forceinline__ void take() {
+    barrier_wait(written + place.index * kBarrierBytes, place.round & 1);
+  }
+  __device__ __forceinline__ void done() {
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(looked + place.index * kBarrierBytes);
+    place.advance(decode::kHandoversMax);
+  }
+};
+
+// True, in the whole merging warp, where the row's other pieces have come before.
+__device__ __forceinline__ bool is_last(const DecodeParameters& p, const Item& item) {
   const auto tokens = static_cast<uint32_t>(item.row.tokens);
   const uint32_t pieces = (tokens + kKvPieceTokens - 1) / kKvPieceTokens;
+  uint32_t before = 0;
   __threadfence();
-  decode::wait_for_computing_warps();
-  if (threadIdx.x == 0) {
+  if (threadIdx.x % 32 == 0) {
     uint32_t* arrivals = p.scratch.arrivals + item.row_index * p.args.shape.kv_heads + item.kv_head;
-    const uint32_t before = atomicAdd(arrivals, 1);
-    shared.arrived = before + 1;
+    before = atomicAdd(arrivals, 1);
     if (before + 1 == pieces) *arrivals = 0;
     __threadfence();
   }
-  decode::wait_for_computing_warps();
-  return shared.arrived == pieces;
+  return __shfl_sync(0xFFFFFFFFu, before, 0) + 1 == pieces;
 }
 
 // Four columns of one head at a time, pieces in order.
@@ -96,7 +115,7 @@ __device__ __forceinline__ void merge_pieces(const DecodeParameters& p, const It
   const uint64_t first = partial_head(p, item, 0, group);
   const uint64_t step = uint64_t{p.args.shape.kv_heads} * group;
   constexpr uint32_t kQuads = kDim / 4;
-  for (uint32_t unit = threadIdx.x; unit < group * kQuads; unit += decode::kWarps * 32) {
+  for (uint32_t unit = threadIdx.x % 32; unit < group * kQuads; unit += 32) {
     const uint32_t head = unit / kQuads;
     RowState state;
     float4 sum = make_float4(0, 0, 0, 0);
@@ -120,26 +139,40 @@ __device__ __forceinline__ void merge_pieces(const DecodeParameters& p, const It
   }
 }
 
+// The warp that places rows, an item ahead, and lets pieces meet, an item behind.
 template <uint32_t kDim>
-__global__ void __launch_bounds__(decode::kThreads) decode_kernel(const DecodeParameters p) {
-  extern __shared__ __align__(128) char memory[];
-  const uint32_t ring_bytes = p.buffers * kTileBytes<kDim>;
-  auto& shared = *reinterpret_cast<Shared*>(memory + ring_bytes);
-  auto* plan = reinterpret_cast<DecodeRow*>(memory + ring_bytes + sizeof(Shared));
-  const CopyRing ring = {shared.full, shared.empty, memory, p.buffers, kTileBytes<kDim>};
-  pdl_launch_dependents();
-  if (threadIdx.x == 0) ring.init(decode::kWarps);
-  pdl_wait();
-  for (uint32_t i = threadIdx.x; i <= p.rows; i += decode::kThreads) {
-    *reinterpret_cast<int4*>(plan + i) = *reinterpret_cast<const int4*>(p.scratch.rows + i);
+__device__ void help_items(const DecodeParameters& p,
+                           const DecodeRow* plan,
+                           Shared& shared,
+                           const Rings& rings) {
+  Handover handover = {shared_address(shared.written), shared_address(shared.looked), {}};
+  decode::Placer<kDim> placer(p, rings.query);
+  Item item;
+  Item next;
+  uint32_t i = blockIdx.x;
+  bool has_item = decode::find_item(p, plan, i, &item);
+  if (has_item && decode::places(p)) placer.place(item);
+  while (has_item) {
+    const bool has_next = decode::find_item(p, plan, i += gridDim.x, &next);
+    if (has_next && decode::places(p)) placer.place(next);
+    if (item.row.partial_begin >= 0) {
+      handover.take();
+      if (is_last(p, item)) merge_pieces<kDim>(p, item);
+      handover.done();
+    }
+    item = next;
+    has_item = has_next;
   }
-  __syncthreads();
-  const uint32_t warp = threadIdx.x / 32;
-  if (warp == decode::kWarps) {
-    decode::copy_items<kDim>(p, plan, ring);
-    return;
-  }
-  decode::Computer<kDim> computer{p, shared, ring, warp, threadIdx.x % 32, {}, {}, {}, {}, {}};
+}
+
+template <uint32_t kDim>
+__device__ void compute_items(const DecodeParameters& p,
+                              const DecodeRow* plan,
+                              Shared& shared,
+                              const Rings& rings) {
+  decode::Computer<kDim> computer{
+      p, shared, rings, threadIdx.x / 32, threadIdx.x % 32, {}, {}, 0, {}, {}, {}};
+  Handover handover = {shared_address(shared.written), shared_address(shared.looked), {}};
   Item item;
   for (uint32_t i = blockIdx.x; decode::find_item(p, plan, i, &item); i += gridDim.x) {
     computer.compute(item);
@@ -147,22 +180,82 @@ __global__ void __launch_bounds__(decode::kThreads) decode_kernel(const DecodePa
       write_row(p, computer, item);
     } else {
       write_partial(p, computer, item);
-      if (arrive(p, shared, item)) merge_pieces<kDim>(p, item);
+      handover.give();
     }
   }
 }
 
+__device__ __forceinline__ void start_barriers(const Rings& rings, Shared& shared) {
+  rings.query.init(decode::kWarps);
+  rings.kv.init(decode::kWarps);
+  for (uint32_t i = 0; i < decode::kHandoversMax; ++i) {
+    barrier_init(shared_address(shared.written + i), decode::kWarps);
+    barrier_init(shared_address(shared.looked + i), 1);
+  }
+}
+
+// Wider heads need a processor for themselves anyway.
+template <uint32_t kDim>
+constexpr uint32_t kResident = kDim > 128 ? 1 : kBlocksPerProcessor;
+
+template <uint32_t kDim>
+__global__ void __launch_bounds__(decode::kThreads, kResident<kDim>)
+    decode_kernel(const DecodeParameters p) {
+  extern __shared__ __align__(128) char memory[];
+  constexpr uint32_t kQueryBytes = decode::kQueryRows * decode::kQueryStride<kDim>;
+  char* queries = memory + p.buffers * kTileBytes<kDim>;
+  auto& shared = *reinterpret_cast<Shared*>(queries + decode::kQueryBuffers * kQueryBytes);
+  auto* plan = reinterpret_cast<DecodeRow*>(&shared + 1);
+  const Rings rings = {{shared_address(shared.query_full),
+                        shared_address(shared.query_empty),
+                        shared_address(queries),
+                        decode::kQueryBuffers,
+                        kQueryBytes},
+                       {shared_address(shared.full),
+                        shared_address(shared.empty),
+                        shared_address(memory),
+                        p.buffers,
+                        kTileBytes<kDim>}};
+  pdl_launch_dependents();
+  if (threadIdx.x == 0) start_barriers(rings, shared);
+  // Rows past the group stay zeros; only the others are copied to.
+  const uint32_t first = group_heads(p) * decode::kQueryStride<kDim> / 4;
+  for (uint32_t i = first + threadIdx.x; i < kQueryBytes / 4; i += decode::kThreads) {
+    for (uint32_t buffer = 0; buffer < decode::kQueryBuffers; ++buffer) {
+      reinterpret_cast<uint32_t*>(queries + buffer * kQueryBytes)[i] = 0;
+    }
+  }
+  if (p.is_few && threadIdx.x / 32 == decode::kHelpWarp) decode::plan_few(p, plan);
+  pdl_wait();
+  for (uint32_t i = threadIdx.x; i <= p.rows && !p.is_few; i += decode::kThreads) {
+    *reinterpret_cast<int4*>(plan + i) = *reinterpret_cast<const int4*>(p.scratch.rows + i);
+  }
+  __syncthreads();
+  const uint32_t warp = threadIdx.x / 32;
+  if (warp == decode::kCopyWarp) {
+    decode::copy_items<kDim>(p, plan, rings);
+  } else if (warp == decode::kHelpWarp) {
+    help_items<kDim>(p, plan, shared, rings);
+  } else {
+    compute_items<kDim>(p, plan, shared, rings);
+  }
+}
+
+template <uint32_t kDim>
 uint32_t fixed_bytes(uint32_t rows) {
-  return static_cast<uint32_t>(sizeof(Shared) + (rows + 1) * sizeof(DecodeRow));
+  constexpr uint32_t kQueries =
+      decode::kQueryBuffers * decode::kQueryRows * decode::kQueryStride<kDim>;
+  return static_cast<uint32_t>(kQueries + sizeof(Shared) + (rows + 1) * sizeof(DecodeRow));
 }
 
 // As many as fit beside a second block, or, where that is too few, in the whole processor.
-uint32_t ring_buffers(uint32_t tile_bytes, uint32_t rows) {
+template <uint32_t kDim>
+uint32_t ring_buffers(uint32_t rows) {
   constexpr uint32_t kReserved = 1024;  // that a block costs beside its own
   const AttentionDevice& device = attention_device();
   const auto fit = [&](uint32_t bytes) {
-    const uint32_t fixed = fixed_bytes(rows);
-    return bytes <= fixed ? 0 : std::min((bytes - fixed) / tile_bytes, decode::kBuffersMax);
+    const uint32_t fixed = fixed_bytes<kDim>(rows);
+    return bytes <= fixed ? 0 : std::min((bytes - fixed) / kTileBytes<kDim>, decode::kBuffersMax);
   };
   const uint32_t half = device.shared_per_processor / kBlocksPerProcessor - kReserved;
   const uint32_t beside = fit(std::min(half, device.shared_per_block));
@@ -177,7 +270,7 @@ Status prepare_decode(const PagedAttentionShape& shape) {
         cudaFuncSetAttribute(decode_kernel<kDim>,
                              cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(attention_device().shared_per_block)));
-    if (ring_buffers(kTileBytes<kDim>, 0) >= kBuffersLeast) return Status::ok();
+    if (ring_buffers<kDim>(0) >= kBuffersLeast) return Status::ok();
     return {StatusCode::kUnsupported,
             "attention: head_dim " + std::to_string(kDim) + " needs more shared memory than the " +
                 std::to_string(attention_device().shared_per_block) + " bytes of this device"};
@@ -192,13 +285,16 @@ Status decode_attention(const PagedAttentionArgs& args,
     p.args = args;
     p.scratch = view_scratch(args.scratch, args.shape);
     p.block_tables = step.block_tables;
+    p.seq_context = step.seq_context;
+    p.seq_slot = step.seq_slot;
     p.blocks_per_sequence_max = step.blocks_per_sequence_max;
     p.rows = step.decode_sequences;
-    p.buffers = ring_buffers(kTileBytes<kDim>, p.rows);
+    p.is_few = is_few(args.shape, p.rows);
+    p.buffers = ring_buffers<kDim>(p.rows);
     p.scale = score_scale(kDim);
-    const LaunchShape shape{dim3(decode_blocks()),
+    const LaunchShape shape{dim3(decode_blocks(args.shape, p.rows)),
                             dim3(decode::kThreads),
-                            p.buffers * kTileBytes<kDim> + fixed_bytes(p.rows)};
+                            p.buffers * kTileBytes<kDim> + fixed_bytes<kDim>(p.rows)};
     return launch_kernel(decode_kernel<kDim>, shape, stream, p);
   });
 }

@@ -1,95 +1,79 @@
 // What the warps of a decode block do with an item, which is one piece of a row and KV head, or a
-// whole row: one warp copies keys and values into a ring, four compute. Each of the four scores one
-// tile of 64 keys of the piece; then, weights shared, each sums its own columns of the values over
-// the whole piece.
+// whole row: one warp copies queries, keys and values into rings, four compute. Each of the four
+// scores one tile of 64 keys of the piece; then, weights shared, each sums its own columns of the
+// values over the whole piece. Another warp lets pieces meet (attention_decode.cu) and places
+// rows (attention_place.cuh).
 #pragma once
 
-#include "kernels/cuda/attention_parts.cuh"
+#include "kernels/cuda/attention_items.cuh"
 #include "kernels/cuda/kv_tile.cuh"
 
 namespace sluice::decode {
 
-inline constexpr uint32_t kWarps = 4;  // that compute; one more copies
-inline constexpr uint32_t kThreads = (kWarps + 1) * 32;
+inline constexpr uint32_t kWarps = 4;  // that compute
+inline constexpr uint32_t kCopyWarp = kWarps;
+inline constexpr uint32_t kHelpWarp = kWarps + 1;
+inline constexpr uint32_t kThreads = (kWarps + 2) * 32;
 inline constexpr uint32_t kRows = 16;
 // Bytes between rows of weights in shared memory: 16 more than the piece, against bank conflicts.
 inline constexpr uint32_t kWeightStride = kKvPieceTokens * 2 + 16;
 inline constexpr uint32_t kBuffersMax = 12;
+inline constexpr uint32_t kQueryBuffers = 2;
+// A query buffer's rows after the queries: the key and value of the row's own token, where the
+// kernel places rows itself.
+inline constexpr uint32_t kOwnKeyRow = kRows;
+inline constexpr uint32_t kOwnValueRow = kRows + 1;
+inline constexpr uint32_t kQueryRows = kRows + 2;
+// Items whose sums are written and have not been looked at by the merging warp.
+inline constexpr uint32_t kHandoversMax = 2;
+
+// The same for query rows.
+template <uint32_t kDim>
+inline constexpr uint32_t kQueryStride = kDim * 2 + 16;
 
 static_assert(kKvPieceTokens == kWarps * kKeyTile);
-
-struct DecodeParameters {
-  PagedAttentionArgs args;
-  AttentionScratchView scratch;
-  const int32_t* block_tables;
-  uint32_t blocks_per_sequence_max;
-  uint32_t rows;
-  uint32_t buffers;
-  float scale;  // of scores, times log2(e)
-};
 
 // Shared memory beside the ring.
 struct Shared {
   alignas(16) char weights[kRows * kWeightStride];
-  float highest[kWarps][kRows];
+  float highest[2][kWarps][kRows];  // by turns: a warp may be a piece ahead
   uint64_t full[kBuffersMax];
   uint64_t empty[kBuffersMax];
-  uint32_t arrived;
+  uint64_t query_full[kQueryBuffers];
+  uint64_t query_empty[kQueryBuffers];
+  uint64_t written[kHandoversMax];
+  uint64_t looked[kHandoversMax];
 };
 
-struct Item {
-  DecodeRow row;
-  uint32_t row_index;
-  uint32_t kv_head;
-  uint32_t piece_begin;
-  uint32_t piece_end;
-
-  __device__ __forceinline__ uint32_t tokens() const { return static_cast<uint32_t>(row.tokens); }
+// Of queries, and of keys and values.
+struct Rings {
+  CopyRing query;
+  CopyRing kv;
 };
 
 __device__ __forceinline__ void wait_for_computing_warps() {
   asm volatile("bar.sync 1, 128;\n" ::: "memory");
 }
 
-// `plan` holds rows + 1 entries, the last one's item_begin being the number of items.
-__device__ __forceinline__ bool find_item(const DecodeParameters& p,
-                                          const DecodeRow* plan,
-                                          uint32_t index,
-                                          Item* item) {
-  const auto place = static_cast<int32_t>(index / p.args.shape.kv_heads);
-  if (place >= plan[p.rows].item_begin) return false;
-  uint32_t low = 0;
-  uint32_t high = p.rows;
-  while (high - low > 1) {
-    const uint32_t middle = (low + high) / 2;
-    if (plan[middle].item_begin <= place) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  item->row = plan[low];
-  item->row_index = low;
-  item->kv_head = index % p.args.shape.kv_heads;
-  if (item->row.partial_begin >= 0) {
-    item->piece_begin = static_cast<uint32_t>(place - item->row.item_begin);
-    item->piece_end = item->piece_begin + 1;
-  } else {
-    item->piece_begin = 0;
-    item->piece_end = (item->tokens() + kKvPieceTokens - 1) / kKvPieceTokens;
-  }
-  return true;
-}
-
-// Of the piece's tiles, those that hold a key that counts.
-__device__ __forceinline__ uint32_t piece_tiles(const Item& item, uint32_t piece) {
-  const uint32_t left = item.tokens() - piece * kKvPieceTokens;
-  return (min(left, kKvPieceTokens) + kKeyTile - 1) / kKeyTile;
+template <uint32_t kDim>
+__device__ __forceinline__ void copy_query(const DecodeParameters& p,
+                                           const Item& item,
+                                           const CopyRing& ring,
+                                           const RingPlace& place) {
+  const uint32_t group = p.args.shape.heads / p.args.shape.kv_heads;
+  const uint16_t* query =
+      p.args.q + uint64_t{item.row_index} * p.args.q_stride + item.kv_head * group * kDim;
+  ring.wait_empty(place);
+  copy_runs(ring, place, {group, kDim * 2, kQueryStride<kDim>}, [&](uint32_t head) {
+    return query + head * kDim;
+  });
 }
 
 template <uint32_t kDim>
-__device__ void copy_items(const DecodeParameters& p, const DecodeRow* plan, const CopyRing& ring) {
+__device__ void copy_items(const DecodeParameters& p, const DecodeRow* plan, const Rings& rings) {
+  const CopyRing& ring = rings.kv;
   RingPlace place;
+  RingPlace query_place;
   Item item;
   for (uint32_t i = blockIdx.x; find_item(p, plan, i, &item); i += gridDim.x) {
     const auto slot = static_cast<uint64_t>(item.row.slot);
@@ -98,6 +82,8 @@ __device__ void copy_items(const DecodeParameters& p, const DecodeRow* plan, con
                                    p.block_tables + slot * p.blocks_per_sequence_max,
                                    item.kv_head,
                                    p.args.shape.kv_heads};
+    if (!places(p)) copy_query<kDim>(p, item, rings.query, query_place);
+    query_place.advance(kQueryBuffers);
     for (uint32_t piece = item.piece_begin; piece < item.piece_end; ++piece) {
       const int32_t ids = source.piece_blocks(piece, item.tokens());
       const uint32_t tiles = piece_tiles(item, piece);
@@ -121,11 +107,12 @@ struct Computer {
 
   const DecodeParameters& p;
   Shared& shared;
-  const CopyRing& ring;
+  const Rings& rings;
   uint32_t warp;
   uint32_t lane;
   RingPlace place;
-  FragmentA query[kSteps];
+  RingPlace query_place;
+  uint32_t turn;
   RowState low;  // row g and row g + 8 of the item so far
   RowState high;
   float4 sums[kPairs][2];
@@ -137,56 +124,76 @@ struct Computer {
     return (pair * kWarps + warp) * 16 + half * 8 + lane % 4 * 2;
   }
 
-  __device__ __forceinline__ void load_query(const Item& item) {
-    const uint32_t group = p.args.shape.heads / p.args.shape.kv_heads;
-    const uint32_t g = lane / 4;
-    const uint16_t* row = p.args.q + uint64_t{item.row_index} * p.args.q_stride +
-                          item.kv_head * group * kDim + lane % 4 * 2;
-    const auto load = [&](uint32_t head, uint32_t element) {
-      if (head >= group) return 0u;
-      return *reinterpret_cast<const uint32_t*>(row + head * kDim + element);
-    };
-#pragma unroll
-    for (uint32_t step = 0; step < kSteps; ++step) {
-      query[step] = {{load(g, step * 16),
-                      load(g + 8, step * 16),
-                      load(g, step * 16 + 8),
-                      load(g + 8, step * 16 + 8)}};
-    }
+  __device__ __forceinline__ FragmentA load_query(uint32_t query, uint32_t step) const {
+    const uint32_t row = lane / 8 % 2 * 8 + lane % 8;
+    const uint4 a = load_matrix4(query + row * kQueryStride<kDim> + step * 32 + lane / 16 * 16);
+    return {{a.x, a.y, a.z, a.w}};
   }
 
-  // Scores of this warp's tile, as weights in shared memory; the others' highest scores with them.
-  __device__ __forceinline__ void weigh_keys(uint32_t left, uint32_t tiles, float2 (&highest)[4]) {
+  // Puts chunks `first` .. of the row's own key or value (row `own` of the query buffer) where the
+  // copy of its block has left what was there before.
+  __device__ __forceinline__ void put_own(uint32_t own,
+                                          uint32_t left,
+                                          uint32_t first,
+                                          uint32_t count) const {
+    if (lane >= count) return;
+    const uint32_t token = left - 1;
+    const uint32_t from = rings.query.at(query_place) + own * kQueryStride<kDim>;
+    const uint32_t to = tile_address<kDim>(
+        rings.kv.at(place), token / kBlockTokens % kTileBlocks, token % kBlockTokens, first + lane);
+    const uint4 v = load_shared16(from + (first + lane) * 16);
+    asm volatile(
+        "st.shared.v4.u32 [%0], {%1,%2,%3,%4};\n" ::"r"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+        : "memory");
+  }
+
+  // Before the tile is given back to the copies, which write past the ordinary stores' order.
+  __device__ __forceinline__ void own_is_put() const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+#endif
+  }
+
+  // Scores of this warp's tile, as weights in shared memory, and their highest.
+  __device__ __forceinline__ void weigh_keys(uint32_t left, uint32_t tiles) {
+    const CopyRing& ring = rings.kv;
     float4 scores[8];
     float2 own = {masked_score(), masked_score()};
     for (uint32_t t = 0; t < tiles; ++t) {
       ring.wait_full(place);
+      // The row's own token is the last of its last tile.
+      const bool puts = places(p) && t == warp && left <= (t + 1) * kKeyTile;
+      if (puts) {
+        put_own(kOwnKeyRow, left, 0, kDim / kKvChunk);
+        __syncwarp();
+      }
       if (t == warp) {
-        score_tile<kDim>(
-            scores, shared_address(ring.at(place)), [&](uint32_t step) { return query[step]; });
+        const uint32_t query = rings.query.at(query_place);
+        score_tile<kDim, 4>(
+            scores, ring.at(place), [&](uint32_t step) { return load_query(query, step); });
         const auto seen = static_cast<int32_t>(left - t * kKeyTile);
         if (left < (t + 1) * kKeyTile) mask_scores(scores, seen, seen);
         own = highest_scores(scores);
       }
+      if (puts) own_is_put();
       ring.release(place);
       place.advance(ring.buffers);
     }
     const uint32_t g = lane / 4;
     if (lane % 4 == 0) {
-      shared.highest[warp][g] = own.x;
-      shared.highest[warp][g + 8] = own.y;
+      shared.highest[turn][warp][g] = own.x;
+      shared.highest[turn][warp][g + 8] = own.y;
     }
     wait_for_computing_warps();
-    float2 running = {masked_score(), masked_score()};
-#pragma unroll
-    for (uint32_t t = 0; t < kWarps; ++t) {
-      running.x = fmaxf(running.x, shared.highest[t][g]);
-      running.y = fmaxf(running.y, shared.highest[t][g + 8]);
-      highest[t] = running;
-      if (t == warp) own = running;
-    }
+    for (uint32_t t = 0; t < warp; ++t) own = higher(own, t);
     if (warp < tiles) store_weights(scores, own);
     wait_for_computing_warps();
+  }
+
+  // With what tile t of the piece has.
+  __device__ __forceinline__ float2 higher(float2 than, uint32_t t) const {
+    return {fmaxf(than.x, shared.highest[turn][t][lane / 4]),
+            fmaxf(than.y, shared.highest[turn][t][lane / 4 + 8])};
   }
 
   __device__ __forceinline__ void store_weights(const float4 (&scores)[8], float2 highest) {
@@ -224,9 +231,8 @@ struct Computer {
   }
 
   // Sums of this warp's columns over the piece, merged into the item's.
-  __device__ __forceinline__ void weigh_piece(uint32_t left,
-                                              uint32_t tiles,
-                                              const float2 (&highest)[4]) {
+  __device__ __forceinline__ void weigh_piece(uint32_t left, uint32_t tiles) {
+    const CopyRing& ring = rings.kv;
     float4 part[kPairs][2];
     float4 totals = make_float4(0, 0, 0, 0);
 #pragma unroll
@@ -234,12 +240,12 @@ struct Computer {
       part[pair][0] = part[pair][1] = make_float4(0, 0, 0, 0);
     }
     float2 before = {masked_score(), masked_score()};
-#pragma unroll
-    for (uint32_t t = 0; t < kWarps; ++t) {
-      if (t >= tiles) break;
-      const float keep_low = rescale(before.x, highest[t].x, p.scale);
-      const float keep_high = rescale(before.y, highest[t].y, p.scale);
-      before = highest[t];
+#pragma unroll 1
+    for (uint32_t t = 0; t < tiles; ++t) {
+      const float2 now = higher(before, t);
+      const float keep_low = rescale(before.x, now.x, p.scale);
+      const float keep_high = rescale(before.y, now.y, p.scale);
+      before = now;
       scale_rows(totals, keep_low, keep_high);
 #pragma unroll
       for (uint32_t pair = 0; pair < kPairs; ++pair) {
@@ -247,13 +253,29 @@ struct Computer {
         scale_rows(part[pair][1], keep_low, keep_high);
       }
       ring.wait_full(place);
-      const uint32_t tile = shared_address(ring.at(place));
-      const uint32_t whole = min(left - t * kKeyTile, kKeyTile) / kBlockTokens;
-      for (uint32_t block = 0; block < whole; ++block) {
-        weigh_block<false>(totals, part, tile, block, {}, t);
+      const uint32_t tile = ring.at(place);
+      const bool puts = places(p) && left <= (t + 1) * kKeyTile;
+      if (puts) {
+#pragma unroll
+        for (uint32_t pair = 0; pair < kPairs; ++pair) {
+          if (owns(pair)) put_own(kOwnValueRow, left, (pair * kWarps + warp) * 2, 2);
+        }
+        __syncwarp();
       }
-      const uint32_t rest = min(left - t * kKeyTile, kKeyTile) % kBlockTokens;
-      if (rest > 0) weigh_block<true>(totals, part, tile, whole, value_mask(rest), t);
+      if (left >= (t + 1) * kKeyTile) {
+#pragma unroll
+        for (uint32_t block = 0; block < kTileBlocks; ++block) {
+          weigh_block<false>(totals, part, tile, block, {}, t);
+        }
+      } else {
+        const uint32_t whole = (left - t * kKeyTile) / kBlockTokens;
+        const uint32_t rest = left % kBlockTokens;
+        for (uint32_t block = 0; block < whole; ++block) {
+          weigh_block<false>(totals, part, tile, block, {}, t);
+        }
+        if (rest > 0) weigh_block<true>(totals, part, tile, whole, value_mask(rest), t);
+      }
+      if (puts) own_is_put();
       ring.release(place);
       place.advance(ring.buffers);
     }
@@ -284,14 +306,16 @@ struct Computer {
     for (uint32_t pair = 0; pair < kPairs; ++pair) {
       sums[pair][0] = sums[pair][1] = make_float4(0, 0, 0, 0);
     }
-    load_query(item);
+    rings.query.wait_full(query_place);
     for (uint32_t piece = item.piece_begin; piece < item.piece_end; ++piece) {
       const uint32_t left = item.tokens() - piece * kKvPieceTokens;
       const uint32_t tiles = piece_tiles(item, piece);
-      float2 highest[kWarps];
-      weigh_keys(left, tiles, highest);
-      weigh_piece(left, tiles, highest);
+      weigh_keys(left, tiles);
+      weigh_piece(left, tiles);
+      turn ^= 1;
     }
+    rings.query.release(query_place);
+    query_place.advance(kQueryBuffers);
   }
 
   // Calls f(head of the group, column, two sums) for what this lane holds.

@@ -66,12 +66,23 @@ inline bool is_fast(const PagedAttentionShape& shape) {
   return dim == 64 || dim == 80 || dim == 96 || dim == 128;
 }
 
-// Blocks of the decode kernel on one processor, and of its grid, which does not depend on the
-// batch.
+// Blocks of the decode kernel on one processor, and of its grid, which depends on the padded batch
+// alone. Few rows do with one block a processor: there the layer's time is latency, and shared
+// memory that is left free lets the next GEMM start to fetch its weights. Each block of theirs
+// lays the rows out for itself, before it waits for the kernels ahead.
 inline constexpr uint32_t kBlocksPerProcessor = 2;
-inline uint32_t decode_blocks() {
-  return attention_device().processors * kBlocksPerProcessor;
+inline constexpr uint32_t kFewHeads = 64;  // KV heads of all rows
+inline bool is_few(const PagedAttentionShape& shape, uint32_t rows) {
+  return rows * shape.kv_heads <= kFewHeads;
 }
+inline uint32_t decode_blocks(const PagedAttentionShape& shape, uint32_t rows) {
+  return attention_device().processors * (is_few(shape, rows) ? 1 : kBlocksPerProcessor);
+}
+
+// Rows of at most this many pieces are not cut: meeting costs more than two pieces in turn.
+inline constexpr int32_t kWholeLeast = 2;
+// Where rows do not fill the blocks evenly, a whole row is at most this part of an even share.
+inline constexpr int32_t kShares = 3;
 
 Status prepare_decode(const PagedAttentionShape& shape);
 Status prepare_prefill(const PagedAttentionShape& shape);

@@ -26,7 +26,10 @@ struct Sums {
   float columns[kColumnsMax] = {};
 };
 
-struct Cache {
+// What one warp reads: its query, and its sequence's and KV head's view.
+struct View {
+  const uint16_t* q;
+  float scale;
   const uint16_t* keys;
   const uint16_t* values;
   const int32_t* blocks;
@@ -41,11 +44,11 @@ struct Cache {
   }
 };
 
-__device__ __forceinline__ float dot(const Cache& cache, const uint16_t* q, uint32_t position) {
+__device__ __forceinline__ float dot(const View& view, uint32_t position) {
   float sum = 0;
-  for (uint32_t d = 0; d < cache.head_dim; d += kKvChunk) {
-    const Float8 a = widen8(*reinterpret_cast<const uint4*>(q + d));
-    const Float8 b = widen8(*reinterpret_cast<const uint4*>(cache.keys + cache.at(position, d)));
+  for (uint32_t d = 0; d < view.head_dim; d += kKvChunk) {
+    const Float8 a = widen8(*reinterpret_cast<const uint4*>(view.q + d));
+    const Float8 b = widen8(*reinterpret_cast<const uint4*>(view.keys + view.at(position, d)));
 #pragma unroll
     for (int e = 0; e < 8; ++e) sum = fmaf(a.v[e], b.v[e], sum);
   }
@@ -60,11 +63,13 @@ __device__ __forceinline__ float warp_highest(float value) {
   return value;
 }
 
-__device__ __forceinline__ void add_keys(
-    Sums* sums, const Cache& cache, const uint16_t* q, uint32_t begin, uint32_t end, float scale) {
+__device__ __forceinline__ void add_keys(Sums* sums,
+                                         const View& view,
+                                         uint32_t begin,
+                                         uint32_t end) {
   const uint32_t lane = threadIdx.x % 32;
   const bool counts = begin + lane < end;
-  const float score = counts ? dot(cache, q, begin + lane) * scale : -__builtin_inff();
+  const float score = counts ? dot(view, begin + lane) * view.scale : -__builtin_inff();
   const float highest = fmaxf(sums->highest, warp_highest(score));
   const float keep = exp2f(sums->highest - highest);
   const float weight = counts ? exp2f(score - highest) : 0.0f;
@@ -77,8 +82,8 @@ __device__ __forceinline__ void add_keys(
 #pragma unroll
     for (uint32_t i = 0; i < kColumnsMax; ++i) {
       const uint32_t column = i * 32 + lane;
-      if (column >= cache.head_dim) continue;
-      const uint32_t bits = cache.values[cache.at(begin + k, column)];
+      if (column >= view.head_dim) continue;
+      const uint32_t bits = view.values[view.at(begin + k, column)];
       sums->columns[i] = fmaf(factor, __uint_as_float(bits << 16), sums->columns[i]);
     }
   }
@@ -93,17 +98,19 @@ __global__ void __launch_bounds__(kWarps * 32) plain_kernel(const PlainParameter
   const uint32_t head = unit % shape.heads;
   if (row >= p.step.rows || p.step.row_slot[row] < 0) return;
   const auto slot = static_cast<uint64_t>(p.step.row_slot[row]);
-  const Cache cache = {p.args.keys,
-                       p.args.values,
-                       p.step.block_tables + slot * p.step.blocks_per_sequence_max,
-                       head / (shape.heads / shape.kv_heads),
-                       shape.kv_heads,
-                       shape.head_dim};
   const uint16_t* q = p.args.q + uint64_t{row} * p.args.q_stride + head * shape.head_dim;
+  const View view = {q,
+                     p.scale,
+                     p.args.keys,
+                     p.args.values,
+                     p.step.block_tables + slot * p.step.blocks_per_sequence_max,
+                     head / (shape.heads / shape.kv_heads),
+                     shape.kv_heads,
+                     shape.head_dim};
   const uint32_t end = static_cast<uint32_t>(p.step.row_position[row]) + 1;
   Sums sums;
   for (uint32_t begin = 0; begin < end; begin += 32) {
-    add_keys(&sums, cache, q, begin, end, p.scale);
+    add_keys(&sums, view, begin, end);
   }
   uint16_t* out = p.args.out + uint64_t{row} * p.args.out_stride + head * shape.head_dim;
 #pragma unroll

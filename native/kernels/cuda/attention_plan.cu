@@ -1,6 +1,8 @@
-// Lays out a step's decode rows, on the device, so that a captured graph follows the contexts as
-// they grow. A row of few pieces is one item; a longer one is cut, so that no block works much
-// longer than the others. How rows are cut changes no bit of their results.
+// Lays out a step's decode rows where they are many, on the device, so that a captured graph
+// follows the contexts as they grow. A row of few pieces is one item; a longer one is cut, so that
+// no block works much longer than the others. Two ways of drawing the line are weighed: at an even
+// share of the work, which is best where rows fill the blocks evenly, and at a third of it. How
+// rows are cut changes no bit of their results.
 #include <algorithm>
 
 #include "kernels/cuda/attention_parts.cuh"
@@ -10,8 +12,10 @@ namespace sluice {
 namespace {
 
 constexpr uint32_t kThreads = 1024;
-// A whole row is at most a third of what an even share of the work would be.
-constexpr int32_t kShares = 3;
+// What a piece costs by itself, and as part of a whole row.
+constexpr int32_t kCutCost = 5;
+constexpr int32_t kWholeCost = 4;
+constexpr int32_t kBlocksMax = 1024;
 
 struct PlanParameters {
   const int32_t* seq_context;
@@ -46,6 +50,29 @@ __device__ int32_t sum_before(int32_t value, int32_t* total) {
   return before + sum - value;
 }
 
+// The work of the busiest block, where rows of more than `whole` pieces are cut.
+__device__ int32_t busiest(const PlanParameters& p, int32_t pieces, int32_t whole) {
+  __shared__ int32_t loads[kBlocksMax];
+  __shared__ int32_t most;
+  const bool is_cut = pieces > whole;
+  int32_t items = 0;
+  const int32_t first = sum_before(is_cut ? pieces : min(pieces, 1), &items);
+  int32_t cut = 0;
+  sum_before(is_cut ? pieces : 0, &cut);
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < kBlocksMax; i += kThreads) loads[i] = 0;
+  if (threadIdx.x == 0) most = 0;
+  __syncthreads();
+  for (int32_t head = 0; head < p.kv_heads && pieces > 0 && !is_cut; ++head) {
+    atomicAdd(loads + (first * p.kv_heads + head) % p.blocks, pieces * kWholeCost);
+  }
+  __syncthreads();
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < p.blocks; i += kThreads) {
+    atomicMax(&most, loads[i]);
+  }
+  __syncthreads();
+  return most + cut * p.kv_heads * kCutCost / p.blocks;
+}
+
 __global__ void __launch_bounds__(kThreads) plan_kernel(const PlanParameters p) {
   const uint32_t i = threadIdx.x;
   pdl_launch_dependents();
@@ -59,7 +86,11 @@ __global__ void __launch_bounds__(kThreads) plan_kernel(const PlanParameters p) 
   const int32_t pieces = (row.tokens + piece_tokens - 1) / piece_tokens;
   int32_t total = 0;
   sum_before(pieces, &total);
-  const int32_t whole = max(1, total * p.kv_heads / (kShares * p.blocks));
+  const int32_t work = total * p.kv_heads;
+  const int32_t even = max(kWholeLeast, (work + p.blocks - 1) / p.blocks);
+  const int32_t fine = max(kWholeLeast, work / (kShares * p.blocks));
+  const int32_t even_cost = busiest(p, pieces, even);
+  const int32_t whole = even_cost <= busiest(p, pieces, fine) ? even : fine;
   bool is_cut = pieces > whole;
   int32_t cut_pieces = 0;
   const int32_t partial = sum_before(is_cut ? pieces : 0, &cut_pieces);
@@ -118,7 +149,7 @@ Status plan_attention(const StepBatch& step,
                       const AttentionScratch& scratch,
                       DeviceStream stream) {
   const uint32_t count = step.decode_sequences;
-  if (count == 0 || !is_fast(shape)) return Status::ok();
+  if (count == 0 || !is_fast(shape) || is_few(shape, count)) return Status::ok();
   if (count > std::min(scratch.decode_rows_max, kDecodeRowsMax)) {
     return {StatusCode::kTooLarge, "attention: " + std::to_string(count) + " decode rows"};
   }
@@ -128,7 +159,7 @@ Status plan_attention(const StepBatch& step,
                             view.rows,
                             count,
                             static_cast<int32_t>(shape.kv_heads),
-                            static_cast<int32_t>(decode_blocks()),
+                            std::min(static_cast<int32_t>(decode_blocks(shape, count)), kBlocksMax),
                             static_cast<int32_t>(view.pieces_max)};
   return launch_kernel(plan_kernel, {dim3(1), dim3(kThreads)}, stream, p);
 }

@@ -191,8 +191,8 @@ struct Computer {
   // highest score.
   __device__ __forceinline__ void weigh_keys(float4 (&scores)[8], uint32_t begin) {
     ring.wait_full(place);
-    score_tile<kDim>(
-        scores, shared_address(ring.at(place)), [&](uint32_t step) { return load_query(step); });
+    score_tile<kDim, kDim / 16>(
+        scores, ring.at(place), [&](uint32_t step) { return load_query(step); });
     ring.release(place);
     place.advance(ring.buffers);
     if (seen(first_row) < begin + kKeyTile) {
@@ -237,7 +237,7 @@ struct Computer {
 
   __device__ __forceinline__ void weigh_values_of(const float4 (&scores)[8], uint32_t begin) {
     ring.wait_full(place);
-    const uint32_t values = shared_address(ring.at(place));
+    const uint32_t values = ring.at(place);
     const uint32_t left = tile.keys() - begin;
 #pragma unroll
     for (uint32_t block = 0; block < kTileBlocks; ++block) {
@@ -318,7 +318,11 @@ __global__ void __launch_bounds__(kThreads, 1) prefill_kernel(const PrefillParam
   const uint32_t ring_bytes = p.buffers * kTileBytes<kDim>;
   char* queries = memory + ring_bytes;
   auto& shared = *reinterpret_cast<Shared*>(queries + kTileRows<kDim> * kDim * 2);
-  const CopyRing ring = {shared.full, shared.empty, memory, p.buffers, kTileBytes<kDim>};
+  const CopyRing ring = {shared_address(shared.full),
+                         shared_address(shared.empty),
+                         shared_address(memory),
+                         p.buffers,
+                         kTileBytes<kDim>};
   pdl_launch_dependents();
   if (threadIdx.x == 0) ring.init(kWarps);
   pdl_wait();

@@ -65,12 +65,13 @@ __device__ __forceinline__ void weigh_values(float4 (&sums)[2],
   mma_bf16(sums[1], weights, {{v.z, v.w}});
 }
 
-// Scores of 16 rows against the tile's keys: scores[i] belongs to keys 8i .. 8i + 7.
-template <uint32_t kDim, typename Query>
+// Scores of 16 rows against the tile's keys: scores[i] belongs to keys 8i .. 8i + 7. kUnroll steps
+// at once: more are faster, and keep more addresses in registers.
+template <uint32_t kDim, int kUnroll, typename Query>
 __device__ __forceinline__ void score_tile(float4 (&scores)[8], uint32_t tile, Query query) {
 #pragma unroll
   for (int i = 0; i < 8; ++i) scores[i] = make_float4(0, 0, 0, 0);
-#pragma unroll
+#pragma unroll kUnroll
   for (uint32_t step = 0; step < kDim / 16; ++step) {
     const FragmentA q = query(step);
 #pragma unroll
@@ -130,7 +131,8 @@ struct KvSource {
                                             uint32_t end) const {
     const uint32_t blocks = min((end - begin + kBlockTokens - 1) / kBlockTokens, kTileBlocks);
     const uint32_t first = begin / kBlockTokens % kPieceBlocks;
-    copy_runs(ring, place, blocks, kPartBytes<kDim>, [&](uint32_t run) {
+    const Runs runs = {blocks, kPartBytes<kDim>, kPartBytes<kDim>};
+    copy_runs(ring, place, runs, [&](uint32_t run) {
       const int32_t id = __shfl_sync(0xFFFFFFFFu, ids, static_cast<int>(first + run));
       const auto block = static_cast<uint64_t>(static_cast<uint32_t>(id));
       return pool + kv_part_begin(block, kv_head, kv_heads, kDim);

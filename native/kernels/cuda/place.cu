@@ -1,77 +1,12 @@
-// One warp a head of one row: a lane holds pairs (i, i + half) of the head, which are what rotates
-// together.
+// One warp a head of one row.
 #include "kernels/cuda/kv_layout.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/place.h"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/place.cuh"
 
 namespace sluice {
 namespace {
 
 constexpr uint32_t kWarps = 4;
-constexpr uint32_t kPairs = kPlaceHeadDimMax / 2 / 64;  // of two pairs each, per lane
-
-struct HeadValues {
-  float2 low[kPairs];   // elements i, i + 1
-  float2 high[kPairs];  // elements i + half, i + half + 1
-};
-
-__device__ __forceinline__ float2 widen2(uint32_t raw) {
-  return {__uint_as_float(raw << 16), __uint_as_float(raw & 0xFFFF0000u)};
-}
-
-__device__ __forceinline__ uint32_t element_of(uint32_t pair) {
-  return pair * 64 + threadIdx.x % 32 * 2;
-}
-
-__device__ __forceinline__ void normalise(HeadValues* values,
-                                          const float* weight,
-                                          uint32_t half,
-                                          float epsilon) {
-  float sum = 0;
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const float2 low = values->low[p];
-    const float2 high = values->high[p];
-    sum += low.x * low.x + low.y * low.y + high.x * high.x + high.y * high.y;
-  }
-  const float scale = rsqrtf(warp_sum(sum) / static_cast<float>(2 * half) + epsilon);
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const uint32_t i = element_of(p);
-    if (i >= half) continue;
-    values->low[p].x *= scale * weight[i];
-    values->low[p].y *= scale * weight[i + 1];
-    values->high[p].x *= scale * weight[half + i];
-    values->high[p].y *= scale * weight[half + i + 1];
-  }
-}
-
-// The cosines and sines of a position that this lane's pairs need: c0 s0 c1 s1.
-struct Angles {
-  float4 of[kPairs];
-};
-
-__device__ __forceinline__ Angles load_angles(const float* row, uint32_t half) {
-  Angles angles = {};
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const uint32_t i = element_of(p);
-    if (i < half) angles.of[p] = *reinterpret_cast<const float4*>(row + 2 * i);
-  }
-  return angles;
-}
-
-__device__ __forceinline__ void rotate(HeadValues* values, const Angles& angles) {
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const float4 angle = angles.of[p];
-    const float2 low = values->low[p];
-    const float2 high = values->high[p];
-    values->low[p] = {low.x * angle.x - high.x * angle.y, low.y * angle.z - high.y * angle.w};
-    values->high[p] = {high.x * angle.x + low.x * angle.y, high.y * angle.z + low.y * angle.w};
-  }
-}
 
 __global__ void place_kernel(const PlaceArgs args, const StepBatch step) {
   pdl_launch_dependents();
@@ -82,7 +17,7 @@ __global__ void place_kernel(const PlaceArgs args, const StepBatch step) {
   // read before waiting.
   const int32_t slot = step.row_slot[row];
   const auto position = static_cast<uint32_t>(step.row_position[row]);
-  const Angles angles = load_angles(args.rope + uint64_t{position} * args.head_dim, half);
+  const HeadAngles angles = load_angles(args.rope + uint64_t{position} * args.head_dim, half);
   pdl_wait();
   if (slot < 0 || head >= args.heads + 2 * args.kv_heads) return;
   const bool is_query = head < args.heads;
@@ -93,39 +28,26 @@ __global__ void place_kernel(const PlaceArgs args, const StepBatch step) {
     block = static_cast<uint64_t>(step.block_tables[table + position / kBlockTokens]);
   }
   const uint32_t width = (args.heads + 2 * args.kv_heads) * args.head_dim;
-  auto* at = reinterpret_cast<uint32_t*>(args.qkv + static_cast<uint64_t>(row) * width +
-                                         head * args.head_dim);
-  HeadValues values = {};
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const uint32_t i = element_of(p);
-    if (i >= half) continue;
-    values.low[p] = widen2(at[i / 2]);
-    values.high[p] = widen2(at[(half + i) / 2]);
-  }
+  uint16_t* at = args.qkv + static_cast<uint64_t>(row) * width + head * args.head_dim;
+  HeadValues values = load_head(at, half);
   if (!is_value) {
     const float* weight = is_query ? args.query_norm : args.key_norm;
-    if (weight != nullptr) normalise(&values, weight, half, args.epsilon);
-    rotate(&values, angles);
+    if (weight != nullptr) normalise_head(&values, weight, half, args.epsilon);
+    rotate_head(&values, angles);
+  }
+  if (is_query) {
+    store_head(values, half, [&](uint32_t i, uint32_t two) {
+      reinterpret_cast<uint32_t*>(at)[i / 2] = two;
+    });
+    return;
   }
   const uint32_t kv_head = (head - args.heads) % args.kv_heads;
-  uint16_t* pool = is_value ? args.values : args.keys;
-#pragma unroll
-  for (uint32_t p = 0; p < kPairs; ++p) {
-    const uint32_t i = element_of(p);
-    if (i >= half) continue;
-    const uint32_t low = narrow2(values.low[p].x, values.low[p].y);
-    const uint32_t high = narrow2(values.high[p].x, values.high[p].y);
-    if (is_query) {
-      at[i / 2] = low;
-      at[(half + i) / 2] = high;
-      continue;
-    }
-    uint16_t* part = pool + kv_part_begin(block, kv_head, args.kv_heads, args.head_dim);
-    const uint32_t token = position % kBlockTokens;
-    *reinterpret_cast<uint32_t*>(part + kv_part_offset(token, i, args.head_dim)) = low;
-    *reinterpret_cast<uint32_t*>(part + kv_part_offset(token, half + i, args.head_dim)) = high;
-  }
+  uint16_t* part = (is_value ? args.values : args.keys) +
+                   kv_part_begin(block, kv_head, args.kv_heads, args.head_dim);
+  store_head(values, half, [&](uint32_t i, uint32_t two) {
+    const uint32_t offset = kv_part_offset(position % kBlockTokens, i, args.head_dim);
+    *reinterpret_cast<uint32_t*>(part + offset) = two;
+  });
 }
 
 __global__ void rope_table_kernel(const RopeTableArgs args) {

@@ -53,6 +53,19 @@ __device__ __forceinline__ Draw better_draw(const Draw& a, const Draw& b) {
 
 constexpr uint32_t kNoId = 0xFFFFFFFFu;
 
+// Scores above this may be the highest, where `most` is the highest estimate.
+__device__ __forceinline__ float open_below(float most) {
+  return most - 2 * (kGumbelError + 4e-7f * fabsf(most));
+}
+
+__device__ __forceinline__ float warp_most(float value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, offset));
+  }
+  return value;
+}
+
 template <uint32_t kBlocks>
 struct Sampling {
   const SamplerParameters& p;
@@ -63,12 +76,6 @@ struct Sampling {
   float* logits;  // the row in memory
   uint32_t index;
 
-  __device__ __forceinline__ float at(uint32_t id) const {
-    if (!p.in_shared) return logits[id];
-    const float* mine = part.values + id % p.part_size;
-    return *team.of(const_cast<float*>(mine), id / p.part_size);
-  }
-
   __device__ __forceinline__ float penalised(float logit, uint32_t cell) const {
     if (cell == 0) return logit;
     const float penalty = row.repetition_penalty;
@@ -78,17 +85,61 @@ struct Sampling {
     return add(logit, -add(row.presence_penalty, multiply(row.frequency_penalty, count)));
   }
 
+  // The cells of the row's slot, where its penalties need them.
+  __device__ __forceinline__ const uint16_t* cells() const {
+    const bool has = row.has_penalties != 0 && row.score_id < 0 && p.args.cells != nullptr;
+    if (!has) return nullptr;
+    return p.args.cells + static_cast<uint64_t>(row.slot) * p.args.vocab_size;
+  }
+
   __device__ __forceinline__ void load() const {
-    const uint16_t* cells = row.has_penalties != 0 && p.args.cells != nullptr && row.score_id < 0
-                                ? p.args.cells + static_cast<uint64_t>(row.slot) * p.args.vocab_size
-                                : nullptr;
-    if (!p.in_shared && cells == nullptr) return;
+    const uint16_t* said = cells();
+    if (!p.in_shared && said == nullptr) return;
+    if (said == nullptr && p.args.logits_stride % 4 == 0) {
+      const auto* from = reinterpret_cast<const float4*>(logits + part.begin);
+      const uint32_t whole = (max(part.end, part.begin) - part.begin) / 4;
 #pragma unroll 8
+      for (uint32_t i = threadIdx.x; i < whole; i += kSamplerThreads) {
+        reinterpret_cast<float4*>(part.values)[i] = from[i];
+      }
+      const uint32_t id = part.begin + whole * 4 + threadIdx.x;
+      if (id < part.end) part.values[id - part.begin] = logits[id];
+      return;
+    }
+#pragma unroll 4
     for (uint32_t id = part.begin + threadIdx.x; id < part.end; id += kSamplerThreads) {
       float logit = logits[id];
-      if (cells != nullptr) logit = penalised(logit, cells[id]);
+      if (said != nullptr) logit = penalised(logit, said[id]);
       part.values[id - part.begin] = logit;
     }
+  }
+
+  // One id's logit before temperature, by one thread; shared memory may hold it divided already.
+  __device__ __forceinline__ float raw_logit(uint32_t id) const {
+    float logit = logits[id];
+    if (!p.in_shared || row.score_id >= 0) return logit;
+    const uint16_t* said = cells();
+    if (said != nullptr) logit = penalised(logit, said[id]);
+    const TokenBias* biases = p.args.biases + row.bias_begin;
+    for (uint32_t i = 0; i < row.bias_count + row.ban_count; ++i) {
+      if (static_cast<uint32_t>(biases[i].token) != id) continue;
+      logit = i < row.bias_count ? add(logit, biases[i].bias) : kMasked;
+    }
+    return logit;
+  }
+
+  // Divides by the temperature where the row is this block's own; elsewhere each reader does.
+  __device__ __forceinline__ void divide() const {
+    if (!p.in_shared || row.temperature == 1) return;
+#pragma unroll 4
+    for (uint32_t i = part.begin + threadIdx.x; i < part.end; i += kSamplerThreads) {
+      part.values[i - part.begin] = __fdiv_rn(part.values[i - part.begin], row.temperature);
+    }
+    __syncthreads();
+  }
+
+  __device__ __forceinline__ float divisor() const {
+    return p.in_shared ? 1 : row.temperature;
   }
 
   // Biases add, then bans set.
@@ -117,13 +168,11 @@ struct Sampling {
   __device__ __forceinline__ DeviceCut find_cut(float highest) const {
     DeviceCut cut;
     if (row.top_k > 0 && row.top_k < p.args.vocab_size) {
-      Search<kBlocks, Measure::kCount> search(
-          team, shared.search, part, row.temperature, highest, cut);
+      Search<kBlocks, Measure::kCount> search(team, shared.search, part, divisor(), highest, cut);
       cut = search.find([&](uint64_t) { return uint64_t{row.top_k}; });
     }
     if (row.top_p < 1) {
-      Search<kBlocks, Measure::kMass> search(
-          team, shared.search, part, row.temperature, highest, cut);
+      Search<kBlocks, Measure::kMass> search(team, shared.search, part, divisor(), highest, cut);
       const double share = row.top_p > 0 ? row.top_p : 0.0;
       cut = search.find([&](uint64_t total) {
         return static_cast<uint64_t>(share * static_cast<double>(total));
@@ -134,57 +183,87 @@ struct Sampling {
     return cut;
   }
 
-  // Calls f(logit over temperature, word, id) for what the cut left; may skip what cannot reach
-  // `needed()`.
-  template <typename Needed, typename F>
-  __device__ __forceinline__ void each_word(const DeviceCut& cut, Needed needed, F f) const {
+  __device__ __forceinline__ float divided(uint32_t id) const {
+    const float logit = part.values[id - part.begin];
+    return divisor() == 1 ? logit : __fdiv_rn(logit, divisor());
+  }
+
+  __device__ __forceinline__ PhiloxWords words_of(uint32_t group) const {
     const auto low = static_cast<uint32_t>(row.position);
     const auto high = static_cast<uint32_t>(row.position >> 32);
-    for (uint32_t group = part.begin / 4 + threadIdx.x; group * 4 < part.end;
-         group += kSamplerThreads) {
-      const uint32_t end = min(group * 4 + 4, part.end);
-      bool has_words = false;
-      PhiloxWords words{};
+    return philox_words({{low, high, group, row.choice}}, row.seed);
+  }
+
+  // Noisy logits of four ids as estimates; what cannot reach `best` counts as masked.
+  __device__ __forceinline__ float4 estimate(const DeviceCut& cut,
+                                             uint32_t group,
+                                             float best) const {
+    float scores[4] = {kMasked, kMasked, kMasked, kMasked};
+    bool has_any = false;
+#pragma unroll
+    for (uint32_t i = 0; i < 4; ++i) {
+      const uint32_t id = group * 4 + i;
+      if (id >= part.end) break;
+      const float logit = divided(id);
+      if (!(logit > kMasked) || !cut.keeps(logit, id) || logit + kGumbelMost < best) continue;
+      scores[i] = logit;
+      has_any = true;
+    }
+    if (has_any) {
+      const PhiloxWords words = words_of(group);
 #pragma unroll
       for (uint32_t i = 0; i < 4; ++i) {
-        const uint32_t id = group * 4 + i;
-        if (id >= end) break;
-        const float logit = __fdiv_rn(part.values[id - part.begin], row.temperature);
-        if (!(logit > kMasked) || !cut.keeps(logit, id)) continue;
-        if (logit + kGumbelMost < needed()) continue;
-        if (!has_words) words = philox_words({{low, high, group, row.choice}}, row.seed);
-        has_words = true;
-        f(logit, words.w[i], id);
+        if (!(scores[i] > kMasked)) continue;
+        const bool may_reach = scores[i] + gumbel_bound(words.w[i]) >= best;
+        scores[i] = may_reach ? scores[i] + gumbel_estimate(words.w[i]) : kMasked;
       }
     }
+    return make_float4(scores[0], scores[1], scores[2], scores[3]);
   }
 
   // Estimates first; float64 decides among those that the estimate's error leaves open.
   __device__ __forceinline__ uint32_t draw(const DeviceCut& cut) const {
-    float first = kMasked;
+    Best first = {kMasked, kNoId};
     float second = kMasked;
-    each_word(
-        cut,
-        [&] { return first; },
-        [&](float logit, uint32_t word, uint32_t) {
-          const float score = logit + gumbel_estimate(word);
-          second = fmaxf(second, fminf(first, score));
-          first = fmaxf(first, score);
-        });
-    const float most = team.reduce(first, [](float a, float b) { return fmaxf(a, b); });
-    const float open = most - 2 * (kGumbelError + 4e-7f * fabsf(most));
-    Draw best = {-__builtin_inf(), kNoId, 0};
-    if (first >= open) {
-      each_word(
-          cut,
-          [&] { return open; },
-          [&](float logit, uint32_t word, uint32_t id) {
-            if (logit + gumbel_estimate(word) < open) return;
-            best = better_draw(best, {static_cast<double>(logit) + gumbel_exact(word), id, 0});
-          });
+    float best = kMasked;  // of this warp; less the error, so that what is open stays
+    const uint32_t groups = (part.end + 3) / 4;
+    const uint32_t begin = part.begin / 4;
+    for (uint32_t base = begin; base < groups; base += kSamplerThreads) {
+      const uint32_t group = base + threadIdx.x;
+      const float4 scores = estimate(cut, group, best);
+      const float all[4] = {scores.x, scores.y, scores.z, scores.w};
+#pragma unroll
+      for (uint32_t i = 0; i < 4; ++i) {
+        second = fmaxf(second, fminf(first.logit, all[i]));
+        if (all[i] > first.logit) first = {all[i], group * 4 + i};
+      }
+      best = fmaxf(best, open_below(warp_most(first.logit)));
     }
-    best = team.reduce(best, better_draw);
-    return best.id == kNoId ? 0 : best.id;
+    const float most = team.reduce(first.logit, [](float a, float b) { return fmaxf(a, b); });
+    const float open = open_below(most);
+    Draw drawn = {-__builtin_inf(), kNoId, 0};
+    if (second >= open) {
+      for (uint32_t group = begin + threadIdx.x; group < groups; group += kSamplerThreads) {
+        const float4 scores = estimate(cut, group, open);
+        const float all[4] = {scores.x, scores.y, scores.z, scores.w};
+        for (uint32_t i = 0; i < 4; ++i) {
+          if (all[i] >= open) drawn = better_draw(drawn, exact(group * 4 + i));
+        }
+      }
+    } else if (first.logit >= open) {
+      drawn = exact(first.id);
+    }
+    drawn = team.reduce(drawn, better_draw);
+    return drawn.id == kNoId ? 0 : drawn.id;
+  }
+
+  __device__ __forceinline__ Draw exact(uint32_t id) const {
+    const PhiloxWords words = words_of(id / 4);
+    const uint32_t word = id % 4 == 0   ? words.w[0]
+                          : id % 4 == 1 ? words.w[1]
+                          : id % 4 == 2 ? words.w[2]
+                                        : words.w[3];
+    return {static_cast<double>(divided(id)) + gumbel_exact(word), id, 0};
   }
 
   __device__ __forceinline__ double log_sum(float highest) const {
@@ -242,18 +321,19 @@ struct Sampling {
     }
     const Best best = find_best();
     uint32_t id = scores ? static_cast<uint32_t>(row.score_id) : best.id;
-    if (!scores && row.temperature > kGreedyTemperature && best.logit > kMasked) {
-      id = draw(find_cut(__fdiv_rn(best.logit, row.temperature)));
-    }
     const bool is_first = team.rank() == 0 && threadIdx.x == 0;
-    float score = 0;
     if (is_first) p.args.sampled[index].top_count = 0;
+    double sum = 0;
     if (row.logprobs >= 0) {
-      const double sum = log_sum(best.logit);
-      if (is_first) score = logprob(at(id), sum);
+      sum = log_sum(best.logit);
       const auto wanted = min(static_cast<uint32_t>(row.logprobs), p.args.vocab_size);
       if (wanted > 0) write_top(min(wanted, kTopScoresMax), best.logit, sum);
     }
+    if (!scores && row.temperature > kGreedyTemperature && best.logit > kMasked) {
+      divide();
+      id = draw(find_cut(__fdiv_rn(best.logit, row.temperature)));
+    }
+    const float score = is_first && row.logprobs >= 0 ? logprob(raw_logit(id), sum) : 0.0f;
     if (is_first) {
       p.args.sampled[index].id = static_cast<int32_t>(id);
       p.args.sampled[index].logprob = score;

@@ -63,7 +63,8 @@ struct SampledRow {
 };
 
 struct SamplerArgs {
-  float* logits = nullptr;  // [rows, logits_stride]; changed in place where they need to be
+  // [rows, logits_stride], from a multiple of 16 bytes; changed in place where they need to be
+  float* logits = nullptr;
   uint64_t logits_stride = 0;
   uint32_t vocab_size = 0;
   uint32_t rows = 0;                    // padded; the grid depends on it

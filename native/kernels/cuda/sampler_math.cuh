@@ -102,9 +102,10 @@ SLUICE_HOST_DEVICE float value_of_key(uint32_t key) {
   return float_of((key & 0x80000000u) != 0 ? key & 0x7FFFFFFFu : ~key);
 }
 
-// Bins of 1/32 nat below the highest logit; the last takes all that is further down.
+// Bins of 1/128 nat below the highest logit; the last takes all that is further down than 8 nats,
+// where top-k and top-p seldom end.
 inline constexpr uint32_t kSearchBins = 1024;
-inline constexpr float kSearchBinsPerNat = 32;
+inline constexpr float kSearchBinsPerNat = 128;
 
 // Subtraction and multiplication round monotonically: a higher logit never has a later bin.
 SLUICE_HOST_DEVICE uint32_t search_bin(float logit, float highest) {
@@ -123,6 +124,17 @@ SLUICE_HOST_DEVICE float gumbel_estimate(uint32_t word) {
   const float low = multiply(add(static_cast<float>(word), 0.5f), kUnit);
   const float rest = multiply(add(static_cast<float>(~word), 0.5f), kUnit);
   return -logf(is_low ? -logf(low) : -log1pf(-rest));
+}
+
+// No less than the noise of a word, and most often far less than kGumbelMost: -ln(-ln u) <= -ln(1 -
+// u), whose leading zeros are counted.
+SLUICE_HOST_DEVICE float gumbel_bound(uint32_t word) {
+#if defined(__CUDA_ARCH__)
+  const int zeros = __clz(static_cast<int>(~word));
+#else
+  const int zeros = ~word == 0 ? 32 : __builtin_clz(~word);
+#endif
+  return multiply(static_cast<float>(zeros + 1), 0.6931473f) + kGumbelError;
 }
 
 SLUICE_HOST_DEVICE double gumbel_exact(uint32_t word) {

@@ -1,7 +1,8 @@
-// Finds where top-k or top-p ends without sorting: ids fall into bins by their distance below the
-// highest logit, then the bin that decides is cut finer by the bits of the logits, until one value
-// is left; ids with that value count from the lowest. Counts and probabilities are whole numbers,
-// so no order of addition can change the answer.
+// Finds where top-k or top-p ends without sorting the row: ids fall into bins by their distance
+// below the highest logit, and the few of the bin that decides are put in order. Where they are not
+// few, the bin is cut finer by the bits of the logits, until one value is left; ids with that value
+// count from the lowest. Counts and probabilities are whole numbers, so no order of addition can
+// change the answer.
 #pragma once
 
 #include "kernels/cuda/sampler_math.cuh"
@@ -39,10 +40,26 @@ struct RowPart {
   }
 };
 
+// Ids of the deciding bin that one block puts in order.
+inline constexpr uint32_t kCandidatesMax = 256;
+
+struct Candidate {
+  uint64_t amount;
+  float logit;
+  uint32_t id;
+
+  __device__ __forceinline__ bool is_before(const Candidate& other) const {
+    return logit > other.logit || (logit == other.logit && id < other.id);
+  }
+};
+
 struct SearchShared {
   uint64_t amounts[kSearchBins];
   uint64_t warps[kSamplerWarps];
-  uint64_t before;  // the amounts of bins before `bin`
+  Candidate candidates[kCandidatesMax];  // the first block's
+  uint32_t candidate_count;              // the first block's
+  DeviceCut found;                       // the first block's
+  uint64_t before;                       // the amounts of bins before `bin`
   uint32_t bin;
 };
 
@@ -58,13 +75,13 @@ class Search {
   __device__ __forceinline__ Search(Team<kBlocks>& team,
                                     SearchShared& shared,
                                     const RowPart& part,
-                                    float temperature,
+                                    float divisor,
                                     float highest,
                                     const DeviceCut& cut)
       : team_(team),
         shared_(shared),
         part_(part),
-        temperature_(temperature),
+        divisor_(divisor),
         highest_(highest),
         cut_(cut) {}
 
@@ -72,27 +89,13 @@ class Search {
   // is never reached.
   template <typename Amount>
   __device__ __forceinline__ DeviceCut find(Amount amount) {
-    fill([&](float logit, uint32_t) { return static_cast<int32_t>(search_bin(logit, highest_)); });
-    uint64_t left = amount(kMeasure == Measure::kMass ? total() : 0);
-    if (!locate(left)) return cut_;
-    left -= shared_.before;
+    fill_by_distance();
+    uint64_t left = locate(amount);
     const uint32_t bin = shared_.bin;
-    Range range = team_.reduce(bin_range(bin), [](const Range& a, const Range& b) {
-      return Range{min(a.low, b.low), max(a.high, b.high)};
-    });
-    while (range.low < range.high) {
-      const uint32_t width = 32 - static_cast<uint32_t>(__clz(range.high - range.low));
-      const uint32_t shift = width > 10 ? width - 10 : 0;
-      fill([&](float, uint32_t key) {
-        const bool is_in = key >= range.low && key <= range.high;
-        return is_in ? static_cast<int32_t>((range.high - key) >> shift) : -1;
-      });
-      if (!locate(left)) return cut_;
-      left -= shared_.before;
-      const uint32_t top = range.high - (shared_.bin << shift);
-      range = {max(range.low, top - min(top, (1u << shift) - 1)), top};
-    }
-    return cut_ties(range.high, left);
+    if (bin == kSearchBins) return cut_;
+    left -= shared_.before;
+    const uint32_t count = gather(bin);
+    return count <= kCandidatesMax ? choose(count, left) : narrow(bin, left);
   }
 
  private:
@@ -101,15 +104,11 @@ class Search {
     uint32_t high;
   };
 
-  __device__ __forceinline__ float scaled(float logit) const {
-    return __fdiv_rn(logit, temperature_);
-  }
-
-  // f(logit over temperature, id) for what the cut before this search left, without NaN.
+  // f(logit over the divisor, id) for what the cut before this search left, without NaN.
   template <typename F>
   __device__ __forceinline__ void each(F f) const {
     part_.each([&](float raw, uint32_t id) {
-      const float logit = scaled(raw);
+      const float logit = divisor_ == 1 ? raw : __fdiv_rn(raw, divisor_);
       if (cut_.keeps(logit, id)) f(logit, id);
     });
   }
@@ -118,32 +117,52 @@ class Search {
     return kMeasure == Measure::kCount ? 1 : mass_of_logit(logit, highest_);
   }
 
-  // Adds each id's amount to its bin, over the team; bin_of(logit, key) < 0 leaves it out.
+  __device__ __forceinline__ void add_to_bin(uint32_t bin, uint64_t amount) {
+    if (amount == 0) return;
+    atomicAdd(reinterpret_cast<unsigned long long*>(shared_.amounts + bin),
+              static_cast<unsigned long long>(amount));
+  }
+
+  __device__ __forceinline__ void clear_bins() {
+    team_.sync();  // the others may still read what this block has found before
+    for (uint32_t i = threadIdx.x; i < kSearchBins; i += kSamplerThreads) shared_.amounts[i] = 0;
+    if (threadIdx.x == 0) shared_.candidate_count = 0;
+    __syncthreads();
+  }
+
+  // Adds each id's amount to its bin, over the team; bin_of(logit) of kSearchBins leaves it out.
+  // Amounts of the last bin, which most ids are in, and runs of one bin are added up first.
   template <typename BinOf>
   __device__ __forceinline__ void fill(BinOf bin_of) {
-    team_.sync();  // the others may still read the last bins
-    for (uint32_t i = threadIdx.x; i < kSearchBins; i += kSamplerThreads) shared_.amounts[i] = 0;
-    __syncthreads();
-    // Equal bins in a row are added at once: a row of one value would queue at one bin.
-    int32_t pending = -1;
+    clear_bins();
+    uint32_t pending = kSearchBins;
     uint64_t sum = 0;
-    const auto flush = [&] {
-      if (pending < 0 || sum == 0) return;
-      atomicAdd(reinterpret_cast<unsigned long long*>(shared_.amounts + pending),
-                static_cast<unsigned long long>(sum));
-    };
+    uint64_t last = 0;
     each([&](float logit, uint32_t) {
-      const int32_t bin = bin_of(logit, ordered_key(logit));
-      if (bin < 0) return;
+      const uint32_t bin = bin_of(logit);
+      if (bin == kSearchBins) return;
+      if (bin == kSearchBins - 1) {
+        last += amount_of(logit);
+        return;
+      }
       if (bin != pending) {
-        flush();
+        add_to_bin(pending % kSearchBins, sum);
         pending = bin;
         sum = 0;
       }
       sum += amount_of(logit);
     });
-    flush();
+    add_to_bin(pending % kSearchBins, sum);
+#pragma unroll
+    for (uint32_t offset = 16; offset > 0; offset /= 2) {
+      last += __shfl_xor_sync(0xFFFFFFFFu, last, offset);
+    }
+    if (threadIdx.x % 32 == 0) add_to_bin(kSearchBins - 1, last);
     team_.sync();
+  }
+
+  __device__ __forceinline__ void fill_by_distance() {
+    fill([&](float logit) { return search_bin(logit, highest_); });
   }
 
   static constexpr uint32_t kOwn = kSearchBins / kSamplerThreads;
@@ -176,19 +195,15 @@ class Search {
     return before;
   }
 
-  __device__ __forceinline__ uint64_t total() {
-    uint64_t own[kOwn];
-    own_bins(own);
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < kSamplerWarps; ++i) sum += shared_.warps[i];
-    return sum;
-  }
-
-  // The first bin with which `left` is reached, and the amount before it, in shared memory; an
-  // amount of 0 takes the first bin that holds anything.
-  __device__ __forceinline__ bool locate(uint64_t left) {
+  // The first bin with which amount(of all) is reached, and the amount before it, in shared memory;
+  // an amount of 0 takes the first bin that holds anything. No bin: kSearchBins. Gives the amount.
+  template <typename Amount>
+  __device__ __forceinline__ uint64_t locate(Amount amount) {
     uint64_t own[kOwn];
     uint64_t before = own_bins(own);
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < kSamplerWarps; ++i) total += shared_.warps[i];
+    const uint64_t left = amount(total);
     const uint64_t wanted = left > 0 ? left : 1;
 #pragma unroll
     for (uint32_t i = 0; i < kOwn; ++i) {
@@ -199,7 +214,62 @@ class Search {
       before += own[i];
     }
     __syncthreads();
-    return shared_.bin < kSearchBins;
+    return left;
+  }
+
+  // Brings the bin's ids to the first block. Gives their number, which may be more than fit.
+  __device__ __forceinline__ uint32_t gather(uint32_t bin) {
+    uint32_t* count = team_.of(&shared_.candidate_count, 0);
+    Candidate* candidates = team_.of(shared_.candidates, 0);
+    each([&](float logit, uint32_t id) {
+      if (search_bin(logit, highest_) != bin) return;
+      const uint32_t place = atomicAdd(count, 1);
+      if (place < kCandidatesMax) candidates[place] = {amount_of(logit), logit, id};
+    });
+    team_.sync();
+    return *count;
+  }
+
+  // The candidate with which `left` is reached.
+  __device__ __forceinline__ DeviceCut choose(uint32_t count, uint64_t left) {
+    if (team_.rank() == 0) {
+      if (threadIdx.x == 0) shared_.found = cut_;
+      __syncthreads();
+      if (threadIdx.x < count) {
+        const Candidate own = shared_.candidates[threadIdx.x];
+        uint64_t before = 0;
+        for (uint32_t i = 0; i < count; ++i) {
+          const Candidate& other = shared_.candidates[i];
+          if (other.is_before(own)) before += other.amount;
+        }
+        const uint64_t wanted = left > 0 ? left : 1;
+        if (before < wanted && before + own.amount >= wanted) shared_.found = {own.logit, own.id};
+      }
+    }
+    team_.sync();
+    return *team_.of(&shared_.found, 0);
+  }
+
+  // Cuts the bin by ever finer bits of its logits.
+  __device__ __forceinline__ DeviceCut narrow(uint32_t bin, uint64_t left) {
+    Range range = team_.reduce(bin_range(bin), [](const Range& a, const Range& b) {
+      return Range{min(a.low, b.low), max(a.high, b.high)};
+    });
+    while (range.low < range.high) {
+      const uint32_t width = 32 - static_cast<uint32_t>(__clz(range.high - range.low));
+      const uint32_t shift = width > 10 ? width - 10 : 0;
+      fill([&](float logit) {
+        const uint32_t key = ordered_key(logit);
+        const bool is_in = key >= range.low && key <= range.high;
+        return is_in ? (range.high - key) >> shift : kSearchBins;
+      });
+      locate([&](uint64_t) { return left; });
+      if (shared_.bin == kSearchBins) return cut_;
+      left -= shared_.before;
+      const uint32_t top = range.high - (shared_.bin << shift);
+      range = {max(range.low, top - min(top, (1u << shift) - 1)), top};
+    }
+    return cut_ties(range.high, left);
   }
 
   __device__ __forceinline__ Range bin_range(uint32_t bin) const {
@@ -243,7 +313,7 @@ class Search {
   Team<kBlocks>& team_;
   SearchShared& shared_;
   const RowPart& part_;
-  float temperature_;
+  float divisor_;  // of each logit
   float highest_;
   DeviceCut cut_;
 };
