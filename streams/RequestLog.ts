@@ -6,7 +6,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import { codecs } from "../schemas/codec.ts"
 import type { RequestAccepted, Tier } from "../schemas/types.ts"
 import { type ChatWanted, findChat } from "./findChat.ts"
-import { findRequest, type FoundRequest } from "./findRequest.ts"
+import { findRequest, findRequestAt, type FoundRequest } from "./findRequest.ts"
 import { type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
 import { partitionsOf } from "./partitionsOf.ts"
 import { type ReadRecord, readRecords } from "./readRecord.ts"
@@ -61,6 +61,11 @@ export class RequestLog extends Context.Service<
     readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
     /** The newest request of a chat; null: none since the time given. */
     readonly findChat: (wanted: ChatWanted) => Effect.Effect<RequestAccepted | null, LogError>
+    /** The same in one partition: a few reads, however many models there are. */
+    readonly findAt: (
+      partition: TopicPartition,
+      requestId: string,
+    ) => Effect.Effect<FoundRequest, LogError>
     /** Joins the worker group of a model version, over its tiers, until the scope closes. */
     readonly consume: (
       options: RequestConsumerOptions,
@@ -99,6 +104,7 @@ export class RequestLog extends Context.Service<
             ),
           ),
         find: (requestId) => findRequest(log, requestId),
+        findAt: (partition, requestId) => findRequestAt(log, partition, requestId),
         findChat: (wanted) => findChat(log, wanted),
         consume: ({ model, version, member, slots, onAssigned, onRequests, onError }) =>
           log.consume({

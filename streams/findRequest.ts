@@ -62,6 +62,16 @@ const findIn = Effect.fnUntraced(function* (
   return atFirst && oldest > from ? "gone" : "unknown"
 })
 
+/** The same in one partition: where a request can only be there. */
+export const findRequestAt = Effect.fnUntraced(function* (
+  log: Log["Service"],
+  partition: TopicPartition,
+  requestId: string,
+): Effect.fn.Return<FoundRequest, LogError> {
+  const found = yield* findIn(log, partition, requestId, likely)
+  return found === "unknown" ? yield* findIn(log, partition, requestId, widest) : found
+})
+
 export const findRequest = Effect.fn("RequestLog.find")(function* (
   log: Log["Service"],
   requestId: string,

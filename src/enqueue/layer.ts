@@ -51,14 +51,20 @@ const misfit = (draft: RequestDraft, served: ServedModel): EnqueueError | null =
   )
 }
 
-/** Partitions of each tier's topic. */
-const widthsOf = Effect.fnUntraced(function* (
-  log: RequestLog["Service"],
-  { name, version }: ServedModel,
-) {
+/** Where requests are at home, by the widths of the tiers' topics. */
+const makeHomes = Effect.fnUntraced(function* (log: RequestLog["Service"], served: ServedModel) {
   const widths = new Map<Tier, number>()
-  for (const tier of tiers) widths.set(tier, yield* log.partitions(name, version, tier))
-  return widths
+  for (const tier of tiers) {
+    widths.set(tier, yield* log.partitions(served.name, served.version, tier))
+  }
+  const widthOf = (tier: Tier) => widths.get(tier) ?? 1
+  const homeOf = (request: Pick<RequestAccepted, "promptCacheKey" | "prompts" | "tier">) =>
+    homePartition(affinityKey(request), widthOf(request.tier))
+  const findAtHome = (draft: RequestDraft, requestId: string) => {
+    const topic = requestTopic(served.name, chooseVersion(served), draft.tier)
+    return log.findAt({ topic, partition: homeOf(draft).partition }, requestId)
+  }
+  return { widthOf, homeOf, findAtHome }
 })
 
 const makeEnqueue = Effect.gen(function* () {
@@ -71,14 +77,14 @@ const makeEnqueue = Effect.gen(function* () {
   const keys = yield* makeKeys
   const backlog = new Backlog(yield* Clock.currentTimeMillis)
   const writer = `gateway-${hostname()}-${process.pid}`
-  const widths = yield* widthsOf(requestLog, served)
+  const { widthOf, homeOf, findAtHome } = yield* makeHomes(requestLog, served)
   let closing = false
   yield* Effect.addFinalizer(() => Effect.sync(() => (closing = true)))
 
   const place = (request: RequestAccepted, now: number) => {
     const topic = requestTopic(request.model, request.version, request.tier)
     return choosePartition(affinityKey(request), {
-      partitions: widths.get(request.tier) ?? 1,
+      partitions: widthOf(request.tier),
       ownerOf: (partition) => workers.owner(`${topic}/${partition}`, now),
       requestsOf: (partition) => backlog.requestsOf(`${topic}/${partition}`),
     })
@@ -118,9 +124,7 @@ const makeEnqueue = Effect.gen(function* () {
     const version = chooseVersion(served)
     const request: RequestAccepted = { ...asked, requestId, version, acceptedAt, deadline }
     const { tier } = request
-    const placed = isOnce
-      ? homePartition(affinityKey(request), widths.get(tier) ?? 1)
-      : place(request, now)
+    const placed = isOnce ? homeOf(request) : place(request, now)
     const partition = `${requestTopic(request.model, version, tier)}/${placed.partition}`
     const holding = { requestId, tier, deadline, partition, tokens: tokensOf(draft) }
     const refused = admit(holding, now)
@@ -141,6 +145,7 @@ const makeEnqueue = Effect.gen(function* () {
   const once = {
     keys,
     find: requestLog.find,
+    findAtHome,
     prepare: (draft: RequestDraft, requestId: string) => prepare(draft, requestId, true),
     append,
     forget: (requestId: string) => backlog.forget(requestId),

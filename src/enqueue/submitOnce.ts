@@ -34,6 +34,12 @@ export interface Ready {
 
 export interface OnceParts {
   readonly keys: Keys
+  /** Where every gateway appends the draft's request. */
+  readonly findAtHome: (
+    draft: RequestDraft,
+    requestId: string,
+  ) => Effect.Effect<FoundRequest, LogError>
+  /** Anywhere: under a version that was current once, or by somebody else. Far slower. */
   readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
   /** At its home partition and with its id's time, so that two gateways would make it alike. */
   readonly prepare: (draft: RequestDraft, requestId: string) => Effect.Effect<Ready, EnqueueError>
@@ -84,7 +90,7 @@ const submitUnder = Effect.fnUntraced(function* (
   draft: RequestDraft,
   { key: keyDigest, body: bodyDigest }: Idempotency,
 ): Effect.fn.Return<RequestAccepted, EnqueueError | LogError> {
-  const { keys, find, prepare, append, forget, settle, deadlineOf } = parts
+  const { keys, find, findAtHome, prepare, append, forget, settle, deadlineOf } = parts
   const { requestId } = draft
 
   /** The request, where the claim counted; else who holds the key. */
@@ -103,14 +109,14 @@ const submitUnder = Effect.fnUntraced(function* (
   })
 
   const awaitRecord = Effect.fnUntraced(function* (holder: KeyHolder) {
-    let found = yield* find(holder.requestId)
+    let found = yield* findAtHome(draft, holder.requestId)
     for (const waitMs of patienceMs) {
       const ageMs = (yield* Clock.currentTimeMillis) - holder.claimedAt
-      if (found !== "unknown" || ageMs > helpMsMax) return found
+      if (found !== "unknown" || ageMs > helpMsMax) break
       yield* Effect.sleep(waitMs)
-      found = yield* find(holder.requestId)
+      found = yield* findAtHome(draft, holder.requestId)
     }
-    return found
+    return found === "unknown" ? yield* find(holder.requestId) : found
   })
 
   let replaces: string | null = null
