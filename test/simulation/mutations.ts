@@ -1,6 +1,6 @@
 // Faults that were put into the product on purpose, one at a time: of each invariant the guards
-// that keep it, removed. The simulation must find every one; one that it does not find is a hole in the
-// simulation. Guards that stand twice are removed where they bite.
+// that keep it, removed. The simulation must find every one; one that it does not find is a hole in
+// the simulation. Guards that stand twice are removed where they bite.
 import type { Mutation } from "./mutate.ts"
 
 const fold = "streams/fold/requestState.ts"

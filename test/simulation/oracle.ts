@@ -1,6 +1,6 @@
 // What a request says where nothing goes wrong: the scripted engine's tokens and the product's
-// text, made in one go without logs, workers or time. A generation that was killed and adopted must be
-// equal to it, byte for byte.
+// text, made in one go without logs, workers or time. A generation that was killed and adopted
+// must be equal to it, byte for byte.
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { advance, startScript } from "../../src/generate/engine/scriptedSequence.ts"
 import type { ScriptRules } from "../../src/generate/engine/scriptedSequence.ts"
