@@ -148,7 +148,9 @@ Status DeviceModel::attention_layer(const Step& step, uint32_t layer, DeviceStre
   placed.kv_heads = config_.kv_heads;
   placed.head_dim = config_.head_dim;
   placed.epsilon = config_.norm_epsilon;
-  SLUICE_RETURN_IF_ERROR(place(placed, step.batch, stream));
+  // A step of decode rows alone leaves placing to attention, with the same bits.
+  const bool is_placed_there = step.prefill_tiles == 0 && attention_places(attention_shape());
+  if (!is_placed_there) SLUICE_RETURN_IF_ERROR(place(placed, step.batch, stream));
   PagedAttentionArgs attention;
   attention.shape = attention_shape();
   attention.q = qkv_;
@@ -159,6 +161,7 @@ Status DeviceModel::attention_layer(const Step& step, uint32_t layer, DeviceStre
   attention.values = placed.values;
   attention.prefill_tiles = step.prefill_tiles;
   attention.scratch = attention_scratch_;
+  if (is_placed_there) attention.place = placed;
   SLUICE_RETURN_IF_ERROR(attend(attention, step.batch, stream));
   return linear({.matrix = &weights.output,
                  .x = attended_,
