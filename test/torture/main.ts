@@ -28,6 +28,9 @@ const rigs = new Map([
 const makeRig = rigs.get(values.log)
 if (makeRig === undefined) throw new Error(`--log is ${[...rigs.keys()].join(" or ")}`)
 
+// Nobody who was started stays when this is stopped.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130))
+
 const folder = mkdtempSync(join(tmpdir(), "sluice-torture-"))
 const historyFile = join(folder, "history.jsonl")
 const rig = await makeRig()
