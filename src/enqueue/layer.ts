@@ -81,7 +81,7 @@ const makeEnqueue = Effect.gen(function* () {
   let closing = false
   yield* Effect.addFinalizer(() => Effect.sync(() => (closing = true)))
 
-  const place = (request: RequestAccepted, now: number) => {
+  const choosePlace = (request: RequestAccepted, now: number) => {
     const topic = requestTopic(request.model, request.version, request.tier)
     return choosePartition(affinityKey(request), {
       partitions: widthOf(request.tier),
@@ -124,7 +124,7 @@ const makeEnqueue = Effect.gen(function* () {
     const version = chooseVersion(served)
     const request: RequestAccepted = { ...asked, requestId, version, acceptedAt, deadline }
     const { tier } = request
-    const placed = isOnce ? homeOf(request) : place(request, now)
+    const placed = isOnce ? homeOf(request) : choosePlace(request, now)
     const partition = `${requestTopic(request.model, version, tier)}/${placed.partition}`
     const holding = { requestId, tier, deadline, partition, tokens: tokensOf(draft) }
     const refused = admit(holding, now)

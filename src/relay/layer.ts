@@ -132,7 +132,6 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   ) {
     const request = yield* find(requestId)
     const start = yield* historyStart(tokenLog, requestId)
-    const now = yield* Clock.currentTimeMillis
     if (followers.isFull) return yield* tooMany(subscribersMax, followers.roomInMs)
     return yield* Effect.callback<Follower, RelayError | LogError>((resume) => {
       const follower = followers.follow({
@@ -144,7 +143,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
         end: start.end,
         choices: request.prompts.length * request.n,
         mustBegin: start.mayLackBeginning,
-        hasEnded: now > request.deadline + endedGraceMs,
+        hasEnded: now() > request.deadline + endedGraceMs,
         onSettled: (error) =>
           resume(error === null ? Effect.sync(() => follower) : Effect.fail(error)),
       })

@@ -104,12 +104,11 @@ class EncodingThread {
       this.#waiting.length >= this.#limits.waitingTextsMax ||
       (this.#waiting.length > 0 && this.#waitingUnits + units > this.#limits.waitingUnitsMax)
     if (isFull) {
-      const { waitingTextsMax, waitingUnitsMax } = this.#limits
       const numbers = {
         texts_waiting: this.#waiting.length,
-        texts_max: waitingTextsMax,
+        texts_max: this.#limits.waitingTextsMax,
         characters_waiting: this.#waitingUnits,
-        characters_max: waitingUnitsMax,
+        characters_max: this.#limits.waitingUnitsMax,
       }
       const message = "too many long texts wait to be tokenized; try again"
       const retryAfterMs = this.#pace.waitMs(this.#waitingUnits)

@@ -61,7 +61,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "is the same request again on the same gateway, on another, and after a restart",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft, idempotency } = world
+      const { draft } = world
       const first = yield* world.gateway
       const asked = draft()
       const request = yield* first.submit(asked)
@@ -81,7 +81,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "runs once where many gateways are asked at the same time",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft, idempotency } = world
+      const { draft } = world
       const gateways = yield* Effect.all([world.gateway, world.gateway, world.gateway])
       for (let round = 0; round < 5; round++) {
         const key = { ...idempotency, key: `${idempotency.key}-${round}` }
@@ -100,7 +100,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "refuses another body, and takes the same key of another tenant's digest",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft, idempotency } = world
+      const { draft } = world
       const gateway = yield* world.gateway
       yield* gateway.submit(draft())
       const other = draft({ idempotency: { ...idempotency, body: "other" } })
@@ -119,7 +119,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "helps a gateway that died between claim and append: under the claimed id",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft, idempotency } = world
+      const { draft } = world
       const claimed = diedAfterClaim(world.idempotency, 0)
       yield* world.keys.append(claimed)
       const gateways = yield* Effect.all([world.gateway, world.gateway])
@@ -140,7 +140,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "takes the place of a request that was claimed long ago and never came",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft, idempotency } = world
+      const { draft } = world
       const claimed = diedAfterClaim(world.idempotency, 120_000)
       yield* world.keys.append(claimed)
       const gateways = yield* Effect.all([world.gateway, world.gateway])
@@ -162,7 +162,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     Effect.gen(function* () {
       const options = { log: { retentionMs: 300 }, limits: { keysMax: 2 } }
       const world = yield* makeWorld(layer, options)
-      const { draft, idempotency } = world
+      const { draft } = world
       const gateway = yield* world.gateway
       const request = yield* gateway.submit(draft())
       yield* gateway.submit(draft({ idempotency: { ...idempotency, key: `${idempotency.key}-2` } }))
