@@ -53,6 +53,9 @@ const layerLetters = Layer.succeed(Tokenizer, {
   },
 })
 
+/** What a worker needs besides logs and an engine. */
+export const layerSurroundings = Layer.mergeAll(layerMetrics, layerLetters)
+
 export interface WorkerParts {
   readonly machine: Machine
   readonly log: Log["Service"]
@@ -88,7 +91,7 @@ export class SimulatedWorker {
     const layer = Layer.fresh(Worker.layer).pipe(
       Layer.provide(Layer.succeed(Engine, poisonable)),
       Layer.provide(Layer.succeed(Config, config)),
-      Layer.provide(Layer.mergeAll(typedLogs(log), layerMetrics, layerLetters)),
+      Layer.provide(Layer.mergeAll(typedLogs(log), layerSurroundings)),
     )
     machine.fork(
       Effect.gen({ self: this }, function* () {
