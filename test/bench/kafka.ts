@@ -25,7 +25,7 @@ export const run = async (options: BenchOptions): Promise<BenchResult> => {
   const all: Record<string, number | string> = {}
   for (const { name, nodes, measure } of parts) {
     if (chosen !== undefined && !chosen.includes(name)) continue
-    const cluster = await KafkaCluster.start({ nodes })
+    const cluster = await KafkaCluster.start({ nodes, optimized: true })
     try {
       for (const [key, value] of Object.entries(await measure(cluster, options))) {
         all[`${name}.${key}`] = value

@@ -63,7 +63,7 @@ export const measureFirst = async (
     check: (answer) => answer.includes("[DONE]"),
   }
   // Uncompiled code and new topics come first.
-  await makeLoad({ ...load, seconds: small ? 2 : 10 })
+  await makeLoad({ ...load, seconds: small ? 2 : 12 })
   const hopSeconds = small ? 1 : 6
   const before = await bareHops(cluster, requestsPerSecond, hopSeconds)
   const { firstMs, failed, wrong } = await makeLoad(load)
