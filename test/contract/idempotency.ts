@@ -81,7 +81,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "runs once where many gateways are asked at the same time",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft } = world
+      const { draft, idempotency } = world
       const gateways = yield* Effect.all([world.gateway, world.gateway, world.gateway])
       for (let round = 0; round < 5; round++) {
         const key = { ...idempotency, key: `${idempotency.key}-${round}` }
@@ -100,7 +100,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     "refuses another body, and takes the same key of another tenant's digest",
     Effect.gen(function* () {
       const world = yield* makeWorld(layer)
-      const { draft } = world
+      const { draft, idempotency } = world
       const gateway = yield* world.gateway
       yield* gateway.submit(draft())
       const other = draft({ idempotency: { ...idempotency, body: "other" } })
@@ -162,7 +162,7 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
     Effect.gen(function* () {
       const options = { log: { retentionMs: 300 }, limits: { keysMax: 2 } }
       const world = yield* makeWorld(layer, options)
-      const { draft } = world
+      const { draft, idempotency } = world
       const gateway = yield* world.gateway
       const request = yield* gateway.submit(draft())
       yield* gateway.submit(draft({ idempotency: { ...idempotency, key: `${idempotency.key}-2` } }))
