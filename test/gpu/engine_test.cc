@@ -146,7 +146,7 @@ void expect_same(const std::string& name, const Outcome& alone, const Outcome& f
   CHECK_EQ(different, 0U);
 }
 
-TEST("deterministic: alone, in a crowd, chunked, after a prefix hit, after preemption") {
+TEST("deterministic: alone and in a crowd, cut or whole, after a prefix hit or preemption") {
   for (const size_t family : {1, 5, 7}) {
     const auto [name, spec] = check::tiny_families()[family];
     const TemporaryFolder folder;

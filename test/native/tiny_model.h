@@ -170,7 +170,7 @@ class TinyBuilder {
     const bool is_packed = model_.spec.int8 == TinySpec::Int8::kPacked;
     std::string bytes(size_t{outputs} * inputs, '\0');
     for (char& byte : bytes) byte = static_cast<char>(random_.below(255) + 1);
-    const float scale = 0.02f / std::sqrt(static_cast<float>(inputs));
+    const float scale = 0.008f / std::sqrt(static_cast<float>(inputs));
     store(module + ".weight_scale",
           model_.spec.scale_dtype,
           {outputs, 1},

@@ -76,7 +76,8 @@ __device__ uint32_t zero_of(const Int4Tensors& t, uint32_t output, uint32_t grou
   return t.zeros[word] >> (4 * (output % 8)) & 15;
 }
 
-// A word may hold outputs of two tensors (gate and up): each adds its own nibbles.
+// A word may hold outputs of two tensors (gate and up), which may be placed at the same time on two
+// streams: each adds its own nibbles.
 __global__ void place_int4_kernel(
     Int4Tensors t, RowPlacement placement, uint32_t first_strip, uint64_t words, uint32_t* out) {
   pdl_wait();
@@ -98,7 +99,7 @@ __global__ void place_int4_kernel(
     word |= weight_of(t, output, input) << (4 * nibble);
   }
   const uint64_t at = uint64_t{first_strip} * blocks * kLanes * kInt4LaneWords + i;
-  out[at] |= word;
+  if (word != 0) atomicOr(out + at, word);
 }
 
 __global__ void place_int4_scales_kernel(Int4Tensors t,
