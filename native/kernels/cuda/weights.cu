@@ -76,18 +76,24 @@ __device__ uint32_t zero_of(const Int4Tensors& t, uint32_t output, uint32_t grou
   return t.zeros[word] >> (4 * (output % 8)) & 15;
 }
 
+// The words of some strips of a matrix.
+struct Int4Words {
+  uint32_t first_strip;
+  uint64_t count;
+  uint32_t* out;  // the matrix's
+};
+
 // A word may hold outputs of two tensors (gate and up), which may be placed at the same time on two
 // streams: each adds its own nibbles.
-__global__ void place_int4_kernel(
-    Int4Tensors t, RowPlacement placement, uint32_t first_strip, uint64_t words, uint32_t* out) {
+__global__ void place_int4_kernel(Int4Tensors t, RowPlacement placement, Int4Words to) {
   pdl_wait();
   const uint64_t i = uint64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= words) return;
+  if (i >= to.count) return;
   const uint32_t blocks = int4_padded_inputs(t.inputs) / kInt4BlockInputs;
   const auto step = static_cast<uint32_t>(i % kInt4LaneWords);
   const auto lane = static_cast<uint32_t>(i / kInt4LaneWords % kLanes);
   const uint64_t block = i / (kInt4LaneWords * kLanes);
-  const uint32_t strip = first_strip + static_cast<uint32_t>(block / blocks);
+  const uint32_t strip = to.first_strip + static_cast<uint32_t>(block / blocks);
   const uint32_t first_input = static_cast<uint32_t>(block % blocks) * kInt4BlockInputs;
   uint32_t word = 0;
   for (uint32_t nibble = 0; nibble < 8; ++nibble) {
@@ -98,8 +104,8 @@ __global__ void place_int4_kernel(
     if (output >= t.outputs || input >= t.inputs) continue;
     word |= weight_of(t, output, input) << (4 * nibble);
   }
-  const uint64_t at = uint64_t{first_strip} * blocks * kLanes * kInt4LaneWords + i;
-  if (word != 0) atomicOr(out + at, word);
+  const uint64_t at = uint64_t{to.first_strip} * blocks * kLanes * kInt4LaneWords + i;
+  if (word != 0) atomicOr(to.out + at, word);
 }
 
 __global__ void place_int4_scales_kernel(Int4Tensors t,
@@ -215,9 +221,7 @@ Status place_int4(const Int4Tensors& tensors,
                                        stream,
                                        tensors,
                                        placement,
-                                       first_strip,
-                                       words,
-                                       weights));
+                                       Int4Words{first_strip, words, weights}));
   const uint64_t count = uint64_t{tensors.inputs / out.group_inputs} * tensors.outputs;
   return launch_kernel(place_int4_scales_kernel,
                        {blocks_for(count), dim3(kThreads)},
