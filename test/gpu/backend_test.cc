@@ -22,9 +22,10 @@ using check::TinyModel;
 
 // Of the deviation of a row's logprobs. Each rounding to bf16 is off by 2^-9 / sqrt(3) = 0.11 % of
 // a value's size; some 40 of them (stored weights, norms, linears and sums of two layers) add up to
-// 0.7 %, whose mean size is 0.57 %; the worst of some thousand lies 5 deviations out. Twice that.
+// 0.7 %, whose mean size is 0.57 %: twice that. The worst of some thousand lies 5 deviations out,
+// in rows of which some are off by twice as much as the others.
 constexpr double kMean = 0.012;
-constexpr double kWorst = 0.06;
+constexpr double kWorst = 0.1;
 
 // Alternatives that a score carries on the device.
 constexpr int32_t kTop = 20;
