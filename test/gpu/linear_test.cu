@@ -137,8 +137,7 @@ double error_of(const std::vector<T>& got, const std::vector<double>& expected, 
 
 // Sums in float32 of exact products; weights rounded once where cuBLASLt takes widened ones.
 double bound_of(const MatrixSpec& spec, uint32_t rows, LinearOutput output) {
-  const bool is_widened =
-      rows > kWideSplitRowsMax && spec.source != Source::kBf16 && spec.source != Source::kF16;
+  const bool is_widened = rows > 48 && spec.source != Source::kBf16 && spec.source != Source::kF16;
   if (output == LinearOutput::kF32) return is_widened ? 3e-3 : rows > kStripRowsMax ? 5e-5 : 1e-5;
   return output == LinearOutput::kBf16 ? 4e-3 : 6e-3;
 }

@@ -53,9 +53,8 @@ Regions regions_of(const LinearOptions& options) {
   return regions;
 }
 
-// Rows up to which quantised weights are read as they are: above, the tensor cores are the limit,
-// and cuBLASLt uses them better.
-constexpr uint32_t kWideRowsMax = 64;
+// Rows up to which the wide kernel beats widening slices for cuBLASLt.
+constexpr uint32_t kWideRowsMax = 48;
 
 // Algorithms are chosen for a bucket of rows and run with its rows or fewer.
 uint32_t bucket_of(uint32_t rows) {
@@ -88,7 +87,8 @@ class Layers final : public LinearLayers {
     }
     // cuBLASLt adds no bf16 bias to float32 results.
     const bool has_odd_bias = args.output == LinearOutput::kF32 && args.matrix->bias != nullptr;
-    if (blas_ == nullptr || has_odd_bias || (!is_dense && args.rows <= kWideRowsMax)) {
+    const bool is_narrow = !is_dense && args.matrix->widened == nullptr;
+    if (blas_ == nullptr || has_odd_bias || (is_narrow && args.rows <= kWideRowsMax)) {
       return wide_linear(args, strip_scratch(), stream);
     }
     return run_blas(args, stream);

@@ -1,6 +1,6 @@
 // y = x Wᵀ (+ bias) for the rows of a step, W in bf16, int4 with groups, or int8 by output. Which
 // kernel runs follows from the format and from the number of rows: up to 16 the strip kernel, up to
-// 64 of int4 and int8 the wide kernel, above cuBLASLt.
+// 48 of int4 and int8 without a widened copy the wide kernel, above cuBLASLt.
 //
 // In deterministic mode every number of rows takes the wide kernel, so that the bits of a row
 // depend on W and on that row of x alone. Otherwise this holds among 1 .. 16 rows; above, equal

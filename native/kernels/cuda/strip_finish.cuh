@@ -109,39 +109,50 @@ __device__ __forceinline__ bool join_splits(const StripParameters& p,
   return true;
 }
 
+// Whose sums come to an end: `item` counts those of the block.
+struct StripEnd {
+  uint32_t strip;
+  uint32_t split;
+  uint32_t warp;
+  uint32_t part;
+  uint32_t item;
+};
+
 template <int kTiles, int kParts>
 struct StripFinish {
   static constexpr uint32_t kBufferVectors = kParts * kTiles * kStripWarps * 32;
-  static constexpr uint32_t kSharedBytes = 2 * kBufferVectors * 16;
+  static constexpr uint32_t kTotalVectors = kParts * kTiles * 32;
+  static constexpr uint32_t kSharedBytes = (2 * kBufferVectors + kTotalVectors) * 16;
 
   const StripParameters& p;
   float4* buffers;
-  uint32_t split;
 
-  __device__ StripFinish(const StripParameters& parameters, uint8_t* shared, uint32_t of_split)
-      : p(parameters), buffers(reinterpret_cast<float4*>(shared)), split(of_split) {}
+  __device__ StripFinish(const StripParameters& parameters, uint8_t* shared)
+      : p(parameters), buffers(reinterpret_cast<float4*>(shared)) {}
 
-  // Called by the whole block; `item` counts its strips. Two buffers in turn: whoever writes one
-  // has passed the barrier behind which its last readers were. The warps that add take turns, so
-  // that none falls behind.
-  __device__ void run(const float4 (&sums)[kTiles],
-                      uint32_t strip,
-                      uint32_t warp,
-                      uint32_t part,
-                      uint32_t item) const {
+  // Called by the whole block. Two buffers in turn: whoever writes one has passed the barrier
+  // behind which its last readers were. The warps that add take turns, so that none falls behind.
+  __device__ void run(const float4 (&sums)[kTiles], const StripEnd& end) const {
     const uint32_t lane = threadIdx.x % 32;
-    float4* buffer = buffers + item % 2 * kBufferVectors + part * kTiles * kStripWarps * 32;
+    float4* buffer = buffers + end.item % 2 * kBufferVectors + end.part * kTiles * kStripWarps * 32;
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) buffer[(n * kStripWarps + warp) * 32 + lane] = sums[n];
+    for (int n = 0; n < kTiles; ++n) buffer[(n * kStripWarps + end.warp) * 32 + lane] = sums[n];
     __syncthreads();
-    const uint32_t tile = (warp + item * kTiles) % kStripWarps;
-    if (tile >= kTiles || strip >= p.shape.strips) return;
+    const uint32_t tile = (end.warp + end.item * kTiles) % kStripWarps;
+    if (tile >= kTiles || end.strip >= p.shape.strips) return;
     const float4* read = buffer + tile * kStripWarps * 32 + lane;
     float4 total = read[0];
 #pragma unroll
     for (uint32_t w = 1; w < kStripWarps; ++w) total = add4(total, read[w * 32]);
-    if (p.shape.splits > 1 && !join_splits(p, strip, split, tile, kTiles, &total)) return;
-    store_tile(p, strip, tile * 8, total);
+    if (p.in_sequence) {
+      float4* kept = buffers + 2 * kBufferVectors + (end.part * kTiles + tile) * 32 + lane;
+      if (end.split > 0) total = add4(*kept, total);
+      *kept = total;
+      if (end.split + 1 < p.shape.splits) return;
+    } else if (p.shape.splits > 1) {
+      if (!join_splits(p, end.strip, end.split, tile, kTiles, &total)) return;
+    }
+    store_tile(p, end.strip, tile * 8, total);
   }
 };
 

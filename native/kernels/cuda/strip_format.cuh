@@ -1,8 +1,7 @@
-// The three weight formats as the strip kernels see them: what a warp reads for one chunk of 16
-// outputs (a Stage), and how it becomes tensor core steps. Every lane copies into its own part of a
-// slot in shared memory and reads only that, so a warp's stream needs no barrier. In each format,
-// 16-byte accesses feed fragments without any shuffle, because a dot product does not care for the
-// order of its inputs as long as both sides agree on it.
+// The three weight formats as the strip kernels see them: what a warp copies for one chunk of 16
+// outputs into a slot of its own in shared memory, what a lane then reads of it (a Stage), and how
+// that becomes tensor core steps. 16-byte accesses feed fragments without any shuffle, because a
+// dot product does not care for the order of its inputs as long as both sides agree on it.
 #pragma once
 
 #include "kernels/cuda/async_copy.cuh"
@@ -26,16 +25,18 @@ struct StripParameters {
   uint32_t rows = 0;
   uint32_t x_stride = 0;
   uint32_t out_stride = 0;
-  uint32_t shared_stride = 0;   // bytes between rows of x in shared memory
-  uint32_t prefetch_bytes = 0;  // of each warp's share of the first strip
+  uint32_t shared_stride = 0;  // bytes between rows of x in shared memory
+  // A block takes all splits of its strips one after another, rather than one of them.
+  bool in_sequence = false;
   LinearOutput output = LinearOutput::kBf16;
   StripShape shape;
 };
 
 // Where a warp's strip begins, for one lane.
 struct StripBase {
-  const uint8_t* low = nullptr;   // output g; int4: the lane's words
-  const uint8_t* high = nullptr;  // output g + 8; int4: the lane's scales
+  const uint8_t* low = nullptr;   // row formats: the lane's row and column; int4: its words
+  const uint8_t* high = nullptr;  // int4: the lane's scales
+  uint32_t rows = 0;              // row formats: outputs from the lane's row to the last
 };
 
 // Activations of one tile of 8 rows in shared memory, for one lane.
@@ -47,73 +48,67 @@ struct LaneId {
   __device__ uint32_t t() const { return lane % 4; }
 };
 
-// Row-major formats: outputs past the end read the last row, and their sums are dropped.
+// Row-major formats take 128 bytes of each of 16 rows at a time, whole lines of memory: an access
+// of a warp is four rows. In shared memory a row's eight vectors change places in odd rows, so that
+// the fragments' reads, four vectors of two rows at once, meet no bank twice.
+inline constexpr uint32_t kLineBytes = 128;
+
 __device__ __forceinline__ StripBase row_base(const StripParameters& p,
                                               uint32_t strip,
                                               LaneId id,
                                               uint32_t row_bytes) {
-  const uint32_t last = p.outputs - 1;
-  const uint32_t low = min(strip * kStripRows + id.g(), last);
-  const uint32_t high = min(strip * kStripRows + id.g() + 8, last);
-  return {p.weights + uint64_t{low} * row_bytes + id.t() * 16,
-          p.weights + uint64_t{high} * row_bytes + id.t() * 16};
+  const uint32_t row = strip * kStripRows + id.lane / 8;
+  return {p.weights + uint64_t{row} * row_bytes + id.lane % 8 * 16,
+          nullptr,
+          row < p.outputs ? p.outputs - row : 0};
 }
 
-// What to ask for ahead of the loads: of chunks [begin, end) of a strip, up to prefetch_bytes a
-// warp.
-struct PrefetchShare {
-  uint32_t strip;
-  uint32_t begin;
-  uint32_t end;
-  uint32_t warp;
+// `line` counts 128 bytes along the rows; outputs past the end are zeros.
+__device__ __forceinline__ void copy_lines(
+    const StripBase& base, uint32_t line, LaneId id, uint32_t row_bytes, uint32_t slot) {
+  const bool is_inside = line * kLineBytes + id.lane % 8 * 16 < row_bytes;
+  const uint32_t row = id.lane / 8;
+  const uint32_t to = slot + row * kLineBytes + (id.lane % 8 ^ row % 2 * 4) * 16;
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint8_t* from = base.low + uint64_t{i} * 4 * row_bytes + line * kLineBytes;
+    copy16_async(to + i * 4 * kLineBytes, from, is_inside && i * 4 < base.rows);
+  }
+}
+
+// Vector 4 half + t of rows g and g + 8.
+struct RowPair {
+  uint4 low;
+  uint4 high;
 };
 
-// A warp's share of a strip is two of its rows.
-__device__ __forceinline__ void prefetch_rows(const StripParameters& p,
-                                              const PrefetchShare& share,
-                                              uint32_t chunk_bytes,
-                                              uint32_t row_bytes,
-                                              uint32_t lane) {
-  const uint32_t row = share.strip * kStripRows + share.warp * 2 + lane;
-  const uint32_t begin = share.begin * chunk_bytes;
-  const uint32_t end = min(share.end * chunk_bytes, row_bytes);
-  if (lane >= 2 || row >= p.outputs || begin >= end) return;
-  const uint32_t bytes = min(p.prefetch_bytes / 2, end - begin) & ~15u;
-  if (bytes != 0) prefetch_l2(p.weights + uint64_t{row} * row_bytes + begin, bytes);
+__device__ __forceinline__ RowPair read_pair(uint32_t slot, LaneId id, uint32_t half) {
+  const uint32_t at = slot + id.g() * kLineBytes + ((half * 4 + id.t()) ^ id.g() % 2 * 4) * 16;
+  return {load_shared16(at), load_shared16(at + 8 * kLineBytes)};
 }
 
-// Plain [outputs, inputs]. Lane (g, t) holds inputs 8t .. 8t + 7 of a chunk of 32: step j takes
-// 8t + 4j + {0, 1} as its k 2t, 2t + 1 and 8t + 4j + {2, 3} as 2t + 8, 2t + 9.
+// Plain [outputs, inputs]. Lane (g, t) holds inputs 8t .. 8t + 7 of each half of a chunk of 64:
+// step j takes 8t + 4j + {0, 1} as its k 2t, 2t + 1 and 8t + 4j + {2, 3} as 2t + 8, 2t + 9.
 struct Bf16Format {
-  static constexpr uint32_t kChunk = 32;
+  static constexpr uint32_t kChunk = 64;
   static constexpr uint32_t kSharedPad = 64;     // rows two apart meet in the same banks
-  static constexpr uint32_t kStageBytes = 1024;  // of a warp
-  static constexpr int kBlocks = 4;              // of an SM, for registers
+  static constexpr uint32_t kStageBytes = 2048;  // of a warp
 
   struct Stage {
-    uint4 low;
-    uint4 high;
+    RowPair halves[2];
   };
 
   static __device__ StripBase base(const StripParameters& p, uint32_t strip, LaneId id) {
     return row_base(p, strip, id, p.inputs * 2);
   }
 
-  static __device__ void prefetch(const StripParameters& p,
-                                  const PrefetchShare& share,
-                                  uint32_t lane) {
-    prefetch_rows(p, share, kChunk * 2, p.inputs * 2, lane);
-  }
-
   static __device__ void copy(
       const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
-    const bool is_there = chunk * kChunk + id.t() * 8 < p.inputs;
-    copy16_async(slot + id.lane * 16, base.low + chunk * (kChunk * 2), is_there);
-    copy16_async(slot + 512 + id.lane * 16, base.high + chunk * (kChunk * 2), is_there);
+    copy_lines(base, chunk, id, p.inputs * 2, slot);
   }
 
   static __device__ Stage read(uint32_t slot, LaneId id) {
-    return {load_shared16(slot + id.lane * 16), load_shared16(slot + 512 + id.lane * 16)};
+    return {{read_pair(slot, id, 0), read_pair(slot, id, 1)}};
   }
 
   static __device__ TileAddress
@@ -126,60 +121,54 @@ struct Bf16Format {
                                  const TileAddress (&x)[kTiles],
                                  uint32_t local_chunk,
                                  float4 (&sums)[kTiles]) {
-    const FragmentA first = {{stage.low.x, stage.high.x, stage.low.y, stage.high.y}};
-    const FragmentA second = {{stage.low.z, stage.high.z, stage.low.w, stage.high.w}};
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-      const uint4 v = load_shared16(x[n] + local_chunk * (kChunk * 2));
-      mma_bf16(sums[n], first, {{v.x, v.y}});
-      mma_bf16(sums[n], second, {{v.z, v.w}});
+    for (int half = 0; half < 2; ++half) {
+      const RowPair& w = stage.halves[half];
+      const FragmentA first = {{w.low.x, w.high.x, w.low.y, w.high.y}};
+      const FragmentA second = {{w.low.z, w.high.z, w.low.w, w.high.w}};
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        const uint4 v = load_shared16(x[n] + local_chunk * (kChunk * 2) + half * 64);
+        mma_bf16(sums[n], first, {{v.x, v.y}});
+        mma_bf16(sums[n], second, {{v.z, v.w}});
+      }
     }
   }
 };
 
-// [outputs, inputs] int8, the middle bytes of each four swapped. Lane (g, t) holds inputs
-// 16t .. 16t + 15 of a chunk of 64; word j is step j. A byte becomes bf16 exactly: its low seven
-// bits as 128 + n, less 128 or, with the sign bit, 256. The scale follows the whole sum.
-struct Int8Format {
-  static constexpr uint32_t kChunk = 64;
-  static constexpr uint32_t kSharedPad = 16;
-  static constexpr uint32_t kStageBytes = 1024;
-  static constexpr int kBlocks = 4;
+// A byte becomes bf16 exactly: its low seven bits as 128 + n, less 128 or, with the sign bit, 256.
+__device__ __forceinline__ uint32_t widen_bytes(uint32_t bytes) {
+  return subtract_bf16x2(and_or(bytes, 0x007F007F, 0x43004300),
+                         and_or(bytes, 0x00800080, 0x43004300));
+}
 
-  struct Stage {
-    uint4 low;
-    uint4 high;
-  };
+// Step j of 16 int8 inputs 16t .. 16t + 15 of rows g and g + 8 is word j of both.
+__device__ __forceinline__ FragmentA widen_int8(uint32_t low, uint32_t high) {
+  return {{widen_bytes(low), widen_bytes(high), widen_bytes(low >> 8), widen_bytes(high >> 8)}};
+}
+
+// [outputs, inputs] int8, the middle bytes of each four swapped. The scale follows the whole sum.
+struct Int8Format {
+  static constexpr uint32_t kChunk = 128;
+  static constexpr uint32_t kSharedPad = 16;
+  static constexpr uint32_t kStageBytes = 2048;
+
+  using Stage = Bf16Format::Stage;
 
   static __device__ StripBase base(const StripParameters& p, uint32_t strip, LaneId id) {
     return row_base(p, strip, id, p.inputs);
   }
 
-  static __device__ void prefetch(const StripParameters& p,
-                                  const PrefetchShare& share,
-                                  uint32_t lane) {
-    prefetch_rows(p, share, kChunk, p.inputs, lane);
-  }
-
   static __device__ void copy(
       const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
-    const bool is_there = chunk * kChunk + id.t() * 16 < p.inputs;
-    copy16_async(slot + id.lane * 16, base.low + chunk * kChunk, is_there);
-    copy16_async(slot + 512 + id.lane * 16, base.high + chunk * kChunk, is_there);
+    copy_lines(base, chunk, id, p.inputs, slot);
   }
 
-  static __device__ Stage read(uint32_t slot, LaneId id) {
-    return {load_shared16(slot + id.lane * 16), load_shared16(slot + 512 + id.lane * 16)};
-  }
+  static __device__ Stage read(uint32_t slot, LaneId id) { return Bf16Format::read(slot, id); }
 
   static __device__ TileAddress
   tile_address(uint32_t shared, uint32_t row_of_g, LaneId id, uint32_t stride, uint32_t) {
     return shared + row_of_g * stride + id.t() * 32;
-  }
-
-  static __device__ uint32_t widen(uint32_t bytes) {
-    return subtract_bf16x2(and_or(bytes, 0x007F007F, 0x43004300),
-                           and_or(bytes, 0x00800080, 0x43004300));
   }
 
   template <int kTiles>
@@ -187,22 +176,22 @@ struct Int8Format {
                                  const TileAddress (&x)[kTiles],
                                  uint32_t local_chunk,
                                  float4 (&sums)[kTiles]) {
-    const uint32_t low[4] = {stage.low.x, stage.low.y, stage.low.z, stage.low.w};
-    const uint32_t high[4] = {stage.high.x, stage.high.y, stage.high.z, stage.high.w};
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      FragmentA a[2];
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        const uint32_t l = low[2 * half + j];
-        const uint32_t h = high[2 * half + j];
-        a[j] = {{widen(l), widen(h), widen(l >> 8), widen(h >> 8)}};
-      }
+      const RowPair& w = stage.halves[half];
+      const FragmentA a[4] = {widen_int8(w.low.x, w.high.x),
+                              widen_int8(w.low.y, w.high.y),
+                              widen_int8(w.low.z, w.high.z),
+                              widen_int8(w.low.w, w.high.w)};
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
-        const uint4 v = load_shared16(x[n] + local_chunk * (kChunk * 2) + half * 16);
-        mma_bf16(sums[n], a[0], {{v.x, v.y}});
-        mma_bf16(sums[n], a[1], {{v.z, v.w}});
+        const uint32_t at = x[n] + local_chunk * (kChunk * 2) + half * 128;
+        const uint4 first = load_shared16(at);
+        const uint4 second = load_shared16(at + 16);
+        mma_bf16(sums[n], a[0], {{first.x, first.y}});
+        mma_bf16(sums[n], a[1], {{first.z, first.w}});
+        mma_bf16(sums[n], a[2], {{second.x, second.y}});
+        mma_bf16(sums[n], a[3], {{second.z, second.w}});
       }
     }
   }
@@ -216,7 +205,6 @@ struct Int4Format {
   static constexpr uint32_t kSharedPad = 16;
   static constexpr int kGroups = static_cast<int>(kChunk) / kGroup;
   static constexpr uint32_t kStageBytes = 1024 + 256 * kGroups;
-  static constexpr int kBlocks = 3;
   static constexpr int kStepsOfGroup = kGroup / 16;
 
   struct Stage {
@@ -231,18 +219,8 @@ struct Int4Format {
   static __device__ StripBase base(const StripParameters& p, uint32_t strip, LaneId id) {
     const uint64_t chunks = uint64_t{strip} * padded(p);
     return {p.weights + chunks * 1024 + id.lane * 16,
-            p.group_scales + chunks * (kGroups * 64) + id.g() * 8};
-  }
-
-  static __device__ void prefetch(const StripParameters& p,
-                                  const PrefetchShare& share,
-                                  uint32_t lane) {
-    const uint32_t chunks = p.prefetch_bytes / 1024;  // of this warp
-    const uint32_t begin = share.begin + share.warp * chunks;
-    const uint32_t end = min(begin + chunks, share.end);
-    if (lane != 0 || begin >= end || share.strip >= p.shape.strips) return;
-    prefetch_l2(p.weights + (uint64_t{share.strip} * padded(p) + begin) * 1024,
-                (end - begin) * 1024);
+            p.group_scales + chunks * (kGroups * 64) + id.g() * 8,
+            0};
   }
 
   static __device__ void copy(

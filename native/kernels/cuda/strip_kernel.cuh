@@ -11,10 +11,12 @@
 
 namespace sluice {
 
-// Walks a warp's chunks in the order of its sums: step after step, strip after strip.
+// Walks a warp's chunks in the order of its sums: step after step, split after split, strip after
+// strip.
 template <typename Format, int kParts>
 struct StripCursor {
   uint32_t group;  // of kParts strips
+  uint32_t split;
   uint32_t step = 0;
   StripBase base;
 
@@ -49,40 +51,46 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
   const LaneId id{threadIdx.x % 32};
   const uint32_t warp = threadIdx.x / 32 % kStripWarps;
   const uint32_t part = threadIdx.x / 32 / kStripWarps;
-  const uint32_t splits = p.shape.splits;
-  const uint32_t split = blockIdx.x % splits;
-  const uint32_t stride = gridDim.x / splits;
+  const uint32_t ways = p.in_sequence ? 1 : p.shape.splits;  // blocks that share a strip
+  const uint32_t first_split = p.in_sequence ? 0 : blockIdx.x % ways;
+  const uint32_t end_split = p.in_sequence ? p.shape.splits : first_split + 1;
+  const uint32_t first_chunk = first_split * p.shape.split_chunks;
+  const uint32_t stride = gridDim.x / ways;
   const uint32_t groups = (p.shape.strips + kParts - 1) / kParts;
-  const uint32_t first_chunk = split * p.shape.split_chunks;
-  const uint32_t end_chunk = min(first_chunk + p.shape.split_chunks, p.shape.chunks);
-  const StripFinish<kTiles, kParts> finish(p, shared_bytes, split);
+  const StripFinish<kTiles, kParts> finish(p, shared_bytes);
   constexpr uint32_t kRingBytes = kDepth * Format::kStageBytes;
   const uint32_t rings = shared_address(shared_bytes) + finish.kSharedBytes;
   const uint32_t ring = rings + threadIdx.x / 32 * kRingBytes;
+  const auto chunk_of = [&](uint32_t split, uint32_t step) {
+    return split * p.shape.split_chunks + step * kStripWarps + warp;
+  };
+  const auto end_of = [&](uint32_t split) {
+    return min((split + 1) * p.shape.split_chunks, p.shape.chunks);
+  };
 
   pdl_launch_dependents();
-  StripCursor<Format, kParts> ahead{blockIdx.x / splits, 0, {}};
+  StripCursor<Format, kParts> ahead{blockIdx.x / ways, first_split, 0, {}};
   ahead.enter(p, part, id);
   const auto copy_next = [&](uint32_t slot) {
     if (ahead.group < groups) {
-      const uint32_t chunk = first_chunk + ahead.step * kStripWarps + warp;
-      if (chunk < end_chunk) Format::copy(p, ahead.base, chunk, id, slot);
+      const uint32_t chunk = chunk_of(ahead.split, ahead.step);
+      if (chunk < end_of(ahead.split)) Format::copy(p, ahead.base, chunk, id, slot);
       if (++ahead.step == p.shape.steps) {
         ahead.step = 0;
-        ahead.group += stride;
-        ahead.enter(p, part, id);
+        if (++ahead.split == end_split) {
+          ahead.split = first_split;
+          ahead.group += stride;
+          ahead.enter(p, part, id);
+        }
       }
     }
     copies_commit();
   };
   for (int d = 0; d < kDepth; ++d) copy_next(ring + d * Format::kStageBytes);
-  const uint32_t ahead_strip = ahead.group * kParts + part;
-  const uint32_t ahead_chunk = first_chunk + ahead.step * kStripWarps;
-  Format::prefetch(p, {ahead_strip, ahead_chunk, end_chunk, warp}, id.lane);
 
   pdl_wait();
   const uint32_t shared_x = rings + kParts * kStripWarps * kRingBytes;
-  fill_rows(p, shared_x, first_chunk * Format::kChunk, p.shape.split_inputs() / 8);
+  fill_rows(p, shared_x, first_chunk * Format::kChunk, (p.shared_stride - Format::kSharedPad) / 16);
   __syncthreads();
 
   TileAddress x[kTiles];
@@ -94,21 +102,25 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
   }
   uint32_t slot = ring;
   uint32_t item = 0;
-  for (uint32_t group = blockIdx.x / splits; group < groups; group += stride) {
-    float4 sums[kTiles];
+  for (uint32_t group = blockIdx.x / ways; group < groups; group += stride) {
+    for (uint32_t split = first_split; split < end_split; ++split) {
+      float4 sums[kTiles];
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) sums[n] = make_float4(0, 0, 0, 0);
+      for (int n = 0; n < kTiles; ++n) sums[n] = make_float4(0, 0, 0, 0);
 #pragma unroll 2
-    for (uint32_t step = 0; step < p.shape.steps; ++step) {
-      copies_wait<kDepth - 1>();
-      const uint32_t local = step * kStripWarps + warp;
-      if (first_chunk + local < end_chunk) {
-        Format::consume(Format::read(slot, id), x, local, sums);
+      for (uint32_t step = 0; step < p.shape.steps; ++step) {
+        copies_wait<kDepth - 1>();
+        __syncwarp();
+        const uint32_t chunk = chunk_of(split, step);
+        if (chunk < end_of(split)) {
+          Format::consume(Format::read(slot, id), x, chunk - first_chunk, sums);
+        }
+        __syncwarp();
+        copy_next(slot);
+        slot = slot + Format::kStageBytes == ring + kRingBytes ? ring : slot + Format::kStageBytes;
       }
-      copy_next(slot);
-      slot = slot + Format::kStageBytes == ring + kRingBytes ? ring : slot + Format::kStageBytes;
+      finish.run(sums, {group * kParts + part, split, warp, part, item++});
     }
-    finish.run(sums, group * kParts + part, warp, part, item++);
   }
 }
 

@@ -36,12 +36,15 @@ uint32_t sm_shared() {
 
 uint32_t even_blocks(uint32_t items, uint32_t most) {
   constexpr double kAlike = 0.03;
+  if (items <= multiprocessors() * most) {
+    return (items + multiprocessors() - 1) / multiprocessors();
+  }
   uint32_t best = 1;
   double best_fill = 0;
   for (uint32_t blocks = 1; blocks <= most; ++blocks) {
     const uint32_t slots = multiprocessors() * blocks;
     const uint32_t rounds = (items + slots - 1) / slots;
-    const double fill = rounds == 1 ? 1.0 : double(items) / (double(rounds) * slots);
+    const double fill = double(items) / (double(rounds) * slots);
     if (fill + kAlike < best_fill) continue;
     best = blocks;
     best_fill = std::max(best_fill, fill);
@@ -69,7 +72,6 @@ StripParameters strip_parameters(const LinearArgs& args, const StripScratch& scr
   p.x_stride = args.x_stride;
   p.out_stride = args.out_stride;
   p.output = args.output;
-  p.prefetch_bytes = kPrefetchBytes;
   p.shape = strip_shape(matrix);
   return p;
 }
@@ -85,7 +87,8 @@ uint64_t strip_arrival_bytes(const StripShape& shape) {
 
 uint32_t strip_rows_max(const DeviceMatrix& matrix) {
   constexpr uint32_t kRingsAndSums = 88 * 1024;  // of the largest launch
-  const uint32_t row_bytes = strip_shape(matrix).split_inputs() * 2 + 64;
+  const StripShape shape = strip_shape(matrix);
+  const uint32_t row_bytes = shape.split_chunks * shape.chunk_inputs * 2 + 64;
   const uint32_t most = block_shared_max();
   const uint32_t fitting = most < kRingsAndSums ? 0 : (most - kRingsAndSums) / row_bytes;
   return std::min(kStripRowsMax, fitting);

@@ -9,7 +9,6 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/host_device.h"
 #include "kernels/cuda/linear.h"
 
 namespace sluice {
@@ -27,20 +26,17 @@ struct StripShape {
   uint32_t splits = 0;
   uint32_t split_chunks = 0;
   uint32_t steps = 0;  // chunks of a warp in a split
-
-  SLUICE_HOST_DEVICE uint32_t split_inputs() const { return steps * kStripWarps * chunk_inputs; }
 };
 
 inline uint32_t chunk_inputs_of(DeviceFormat format) {
   switch (format) {
     case DeviceFormat::kBf16:
-      return 32;
-    case DeviceFormat::kInt8:
       return 64;
+    case DeviceFormat::kInt8:
     case DeviceFormat::kInt4:
       return 128;
   }
-  return 32;
+  return 64;
 }
 
 inline StripShape strip_shape(const DeviceMatrix& matrix) {

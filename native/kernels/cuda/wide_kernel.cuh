@@ -81,20 +81,10 @@ struct WideBlock {
 
   __device__ void multiply(uint32_t slot, float4 (&sums)[kWideStrips][kTiles]) const {
     typename Unit::Stage stages[kWideStrips];
-    FragmentA a[kWideStrips][Unit::kSteps];
 #pragma unroll
-    for (int s = 0; s < kWideStrips; ++s) {
-      stages[s] = Unit::read(weights(slot, s), id);
-      Unit::widen(stages[s], a[s]);
-    }
+    for (int s = 0; s < kWideStrips; ++s) stages[s] = Unit::read(weights(slot, s), id);
     const uint32_t from = slot + Unit::lane_offset(kStride, id) + half * (Unit::kInputs * 2);
-#pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-      FragmentB b[Unit::kSteps];
-      Unit::load_b(from + n * 8 * kStride, b);
-      float4* const of_strips[kWideStrips] = {&sums[0][n], &sums[1][n]};
-      multiply_unit<Unit, kWideStrips>(stages, a, b, of_strips);
-    }
+    multiply_unit<Unit, kWideStrips, kTiles>(stages, from, 8 * kStride, sums);
   }
 
   // Adds the halves of a split; they stay in shared memory. Called by the whole block, as settle()

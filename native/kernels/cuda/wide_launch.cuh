@@ -30,7 +30,7 @@ template <typename Unit>
 Status launch_wides(const StripParameters& p, DeviceStream stream) {
   if (p.rows <= 8) return launch_wide<Unit, 1, 2>(p, stream);
   if (p.rows <= 16) return launch_wide<Unit, 2, 2>(p, stream);
-  if (p.rows <= 32) return launch_wide<Unit, 4, 2>(p, stream);
+  if (p.rows <= 32) return launch_wide < Unit, 4, Unit::kGroups == 0 ? 2 : 1 > (p, stream);
   return launch_wide<Unit, 8, 1>(p, stream);
 }
 

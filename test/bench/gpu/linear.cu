@@ -1,10 +1,9 @@
 // How fast the linear layers are: microseconds, GB/s of stored weights, and the share of what plain
 // reading reaches on this device in the same run. Each figure is the median of replays of a graph
-// over rotating weights that together are several times the L2. `linear tune` tries the strip
-// kernels' depth, blocks and prefetch instead.
+// over rotating weights that together are several times the L2; the last lines are whole models,
+// all their matrices in order with a small kernel before each, as a decode step has them.
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <vector>
 
@@ -335,126 +334,12 @@ void time_model(Device* device, DeviceFormat format, const Size* sizes, uint32_t
   }
 }
 
-struct Model {
-  Model(DeviceFormat format, const Size* of, uint32_t count) : sizes(of), layers(count) {
-    for (int i = 0; i < 5; ++i) {
-      const DeviceFormat part_format = i == 4 ? DeviceFormat::kBf16 : format;
-      parts.push_back(std::make_unique<Rotating>(part_format, sizes[i], i == 4 ? 1 : layers));
-      bytes += parts.back()->bytes() * (i == 4 ? 1 : layers);
-    }
-  }
-  const Size* sizes;
-  uint32_t layers;
-  std::vector<std::unique_ptr<Rotating>> parts;
-  uint64_t bytes = 0;
-};
-
-void between(Device* device, uint32_t width) {
-  LaunchShape shape;
-  shape.grid = dim3(1);
-  shape.block = dim3(512);
-  require(launch_kernel(between_kernel, shape, device->bench.stream(), device->x,
-                        device->x + uint64_t{kRowsMax} * 14336, width));
-}
-
-template <typename Format, int kParts, int kDepth, int kBlocks>
-void chain(Device* device, const Model& model) {
-  std::printf("  p%d d%d b%d:", kParts, kDepth, kBlocks);
-  for (const uint32_t rows : {1u, 4u, 8u}) {
-      const StripScratch scratch{static_cast<uint8_t*>(device->scratch) + (64u << 20),
-                                 static_cast<uint32_t*>(device->scratch)};
-      const auto one = [&](int part, uint32_t copy) {
-        between(device, model.sizes[0].inputs);
-        StripParameters p = strip_parameters(
-            device->args(model.parts[part]->copies()[copy], rows, model.sizes[part].is_gated), scratch);
-        if (part == 4) {
-          require(launch_strip<Bf16Format, 1, 1, 4, 2>(p, device->bench.stream()));
-        } else {
-          require(launch_strip<Format, 1, kParts, kDepth, kBlocks>(p, device->bench.stream()));
-        }
-      };
-      const double us = device->bench.time_us([&] {
-        for (uint32_t layer = 0; layer < model.layers; ++layer) {
-          for (int part = 0; part < 4; ++part) one(part, layer);
-        }
-        one(4, 0);
-      });
-      std::printf("  %7.1f %4.1f%%", us, 100 * model.bytes / us / 1e3 / device->read_gb_s);
-  }
-  std::printf("\n");
-  std::fflush(stdout);
-}
-
-void chain_blas(Device* device, const Model& model) {
-  std::unique_ptr<CublasLt> blas;
-  if (!CublasLt::open(&blas).is_ok()) return;
-  std::vector<std::unique_ptr<Gemm>> gemms(5);
-  for (int i = 0; i < 5; ++i) {
-    GemmShape shape;
-    shape.outputs = model.sizes[i].outputs;
-    shape.inputs = model.sizes[i].inputs;
-    shape.x_stride = shape.inputs;
-    shape.y_stride = shape.outputs;
-    require(blas->plan(shape, 1, device->scratch, &gemms[i]));
-  }
-  const auto one = [&](int part, uint32_t copy) {
-    between(device, model.sizes[0].inputs);
-    require(gemms[part]->run({device->x, model.parts[part]->copies()[copy].weights, nullptr,
-                              device->out, 1},
-                             device->bench.stream()));
-  };
-  const double us = device->bench.time_us([&] {
-    for (uint32_t layer = 0; layer < model.layers; ++layer) {
-      for (int part = 0; part < 4; ++part) one(part, layer);
-    }
-    one(4, 0);
-  });
-  std::printf("  cuBLASLt: %7.1f %4.1f%%\n", us, 100 * model.bytes / us / 1e3 / device->read_gb_s);
-}
-
-void chains(Device* device) {
-  REQUIRE_CUDA(cudaMemset(device->scratch, 0, 1 << 20));
-  {
-    const Model model(DeviceFormat::kBf16, kLarge, 32);
-    std::printf("8B bf16, rows 1, 4, 8\n");
-    chain_blas(device, model);
-    chain<Bf16Format, 1, 4, 2>(device, model);
-    chain<Bf16Format, 1, 3, 3>(device, model);
-    chain<Bf16Format, 1, 3, 2>(device, model);
-    chain<Bf16Format, 1, 8, 1>(device, model);
-  }
-  {
-    const Model model(DeviceFormat::kInt4, kLarge, 32);
-    std::printf("8B int4\n");
-    chain<Int4Format<128>, 1, 4, 2>(device, model);
-    chain<Int4Format<128>, 1, 4, 3>(device, model);
-    chain<Int4Format<128>, 1, 2, 4>(device, model);
-    chain<Int4Format<128>, 1, 6, 2>(device, model);
-    chain<Int4Format<128>, 2, 4, 1>(device, model);
-  }
-  const Model model(DeviceFormat::kBf16, kSmall, 22);
-  std::printf("1.1B bf16\n");
-  chain_blas(device, model);
-  chain<Bf16Format, 1, 4, 2>(device, model);
-  chain<Bf16Format, 1, 3, 2>(device, model);
-  chain<Bf16Format, 1, 8, 1>(device, model);
-}
-
 }  // namespace
 }  // namespace sluice
 
-int main(int argc, char** argv) {
+int main() {
   using namespace sluice;
   Device device;
-  if (argc > 1 && std::strcmp(argv[1], "chains") == 0) {
-    chains(&device);
-    return 0;
-  }
-  if (argc > 1 && std::strcmp(argv[1], "wide") == 0) {
-    for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kBf16, kLarge[i]);
-    for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kInt4, kLarge[i]);
-    return 0;
-  }
   for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kBf16, kLarge[i]);
   for (int i = 0; i < 4; ++i) time_wide(&device, DeviceFormat::kInt4, kLarge[i]);
   for (const auto* sizes : {kLarge, kSmall}) {
