@@ -106,36 +106,66 @@ __device__ __forceinline__ bool is_last(const DecodeParameters& p, const Item& i
   return __shfl_sync(0xFFFFFFFFu, before, 0) + 1 == pieces;
 }
 
-// Four columns of one head at a time, pieces in order.
+// Four columns of one head.
+struct MergedColumns {
+  RowState state;
+  float4 sum;
+};
+
+__device__ __forceinline__ void merge_one(MergedColumns* merged,
+                                          const float2& next,
+                                          const float4& part,
+                                          float scale) {
+  const MergeFactors factors = merge_state(&merged->state, {next.x, next.y}, scale);
+  merged->sum.x = merge_sum(merged->sum.x, part.x, factors);
+  merged->sum.y = merge_sum(merged->sum.y, part.y, factors);
+  merged->sum.z = merge_sum(merged->sum.z, part.z, factors);
+  merged->sum.w = merge_sum(merged->sum.w, part.w, factors);
+}
+
+__device__ __forceinline__ uint2 normalised(const MergedColumns& merged) {
+  const float factor = __frcp_rn(merged.state.total);
+  const float4& sum = merged.sum;
+  return make_uint2(pack_bf16(__fmul_rn(sum.x, factor), __fmul_rn(sum.y, factor)),
+                    pack_bf16(__fmul_rn(sum.z, factor), __fmul_rn(sum.w, factor)));
+}
+
+// One warp, pieces in order, some columns of all heads at once: what counts is how many reads are
+// under way together.
 template <uint32_t kDim>
 __device__ __forceinline__ void merge_pieces(const DecodeParameters& p, const Item& item) {
+  constexpr uint32_t kQuads = kDim / 4;
+  constexpr uint32_t kAtOnce = 4;
   const uint32_t group = group_heads(p);
+  const uint32_t units = group * kQuads;
   const auto tokens = static_cast<uint32_t>(item.row.tokens);
   const uint32_t pieces = (tokens + kKvPieceTokens - 1) / kKvPieceTokens;
-  const uint64_t first = partial_head(p, item, 0, group);
   const uint64_t step = uint64_t{p.args.shape.kv_heads} * group;
-  constexpr uint32_t kQuads = kDim / 4;
-  for (uint32_t unit = threadIdx.x % 32; unit < group * kQuads; unit += 32) {
-    const uint32_t head = unit / kQuads;
-    RowState state;
-    float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-    for (uint32_t piece = 0; piece < pieces; ++piece) {
-      const uint64_t at = first + piece * step + head;
-      const float2 next = __ldcg(p.scratch.states + at);
-      const auto* sums = reinterpret_cast<const float4*>(p.scratch.sums + at * kDim);
-      const float4 part = __ldcg(sums + unit % kQuads);
-      const MergeFactors factors = merge_state(&state, {next.x, next.y}, p.scale);
-      sum.x = merge_sum(sum.x, part.x, factors);
-      sum.y = merge_sum(sum.y, part.y, factors);
-      sum.z = merge_sum(sum.z, part.z, factors);
-      sum.w = merge_sum(sum.w, part.w, factors);
+  for (uint32_t base = threadIdx.x % 32; base < units; base += 32 * kAtOnce) {
+    MergedColumns merged[kAtOnce] = {};
+    uint64_t at = partial_head(p, item, 0, group);
+#pragma unroll 3
+    for (uint32_t piece = 0; piece < pieces; ++piece, at += step) {
+      float2 next[kAtOnce];
+      float4 part[kAtOnce];
+#pragma unroll
+      for (uint32_t j = 0; j < kAtOnce; ++j) {
+        const uint32_t unit = min(base + j * 32, units - 1);  // past the end: read twice, not kept
+        const uint64_t head = at + unit / kQuads;
+        next[j] = __ldcg(p.scratch.states + head);
+        part[j] =
+            __ldcg(reinterpret_cast<const float4*>(p.scratch.sums + head * kDim) + unit % kQuads);
+      }
+#pragma unroll
+      for (uint32_t j = 0; j < kAtOnce; ++j) merge_one(&merged[j], next[j], part[j], p.scale);
     }
-    const float factor = __frcp_rn(state.total);
-    uint16_t* out = out_row(p, item) + (item.kv_head * group + head) * kDim + unit % kQuads * 4;
-    *reinterpret_cast<uint2*>(out) =
-        make_uint2(pack_bf16(__fmul_rn(sum.x, factor), __fmul_rn(sum.y, factor)),
-                   pack_bf16(__fmul_rn(sum.z, factor), __fmul_rn(sum.w, factor)));
+#pragma unroll
+    for (uint32_t j = 0; j < kAtOnce; ++j) {
+      const uint32_t unit = base + j * 32;
+      if (unit >= units) continue;
+      uint16_t* out = out_row(p, item) + (item.kv_head * group + unit / kQuads) * kDim;
+      *reinterpret_cast<uint2*>(out + unit % kQuads * 4) = normalised(merged[j]);
+    }
   }
 }
 
@@ -225,7 +255,13 @@ __global__ void __launch_bounds__(decode::kThreads, kResident<kDim>)
       reinterpret_cast<uint32_t*>(queries + buffer * kQueryBytes)[i] = 0;
     }
   }
-  if (p.is_few && threadIdx.x / 32 == decode::kHelpWarp) decode::plan_few(p, plan);
+  if (p.is_few) {
+    if (threadIdx.x / 32 == decode::kHelpWarp) decode::plan_few(p, plan);
+    __syncthreads();
+    // The first block waits in any case: what comes after this kernel comes after its predecessors.
+    const auto items = static_cast<uint32_t>(plan[p.rows].item_begin) * p.args.shape.kv_heads;
+    if (blockIdx.x > 0 && blockIdx.x >= items) return;
+  }
   pdl_wait();
   for (uint32_t i = threadIdx.x; i <= p.rows && !p.is_few; i += decode::kThreads) {
     *reinterpret_cast<int4*>(plan + i) = *reinterpret_cast<const int4*>(p.scratch.rows + i);
@@ -292,7 +328,7 @@ Status decode_attention(const PagedAttentionArgs& args,
     p.is_few = is_few(args.shape, p.rows);
     p.buffers = ring_buffers<kDim>(p.rows);
     p.scale = score_scale(kDim);
-    const LaunchShape shape{dim3(decode_blocks(args.shape, p.rows)),
+    const LaunchShape shape{dim3(decode_blocks()),
                             dim3(decode::kThreads),
                             p.buffers * kTileBytes<kDim> + fixed_bytes<kDim>(p.rows)};
     return launch_kernel(decode_kernel<kDim>, shape, stream, p);

@@ -66,17 +66,17 @@ inline bool is_fast(const PagedAttentionShape& shape) {
   return dim == 64 || dim == 80 || dim == 96 || dim == 128;
 }
 
-// Blocks of the decode kernel on one processor, and of its grid, which depends on the padded batch
-// alone. Few rows do with one block a processor: there the layer's time is latency, and shared
-// memory that is left free lets the next GEMM start to fetch its weights. Each block of theirs
-// lays the rows out for itself, before it waits for the kernels ahead.
+// Blocks of the decode kernel on one processor, and of its grid, which does not depend on the
+// batch. Where rows are few each block lays them out for itself, before it waits for the kernels
+// ahead, and leaves at once where nothing is for it: the next GEMM's blocks take its place and
+// start to fetch their weights.
 inline constexpr uint32_t kBlocksPerProcessor = 2;
+inline uint32_t decode_blocks() {
+  return attention_device().processors * kBlocksPerProcessor;
+}
 inline constexpr uint32_t kFewHeads = 64;  // KV heads of all rows
 inline bool is_few(const PagedAttentionShape& shape, uint32_t rows) {
   return rows * shape.kv_heads <= kFewHeads;
-}
-inline uint32_t decode_blocks(const PagedAttentionShape& shape, uint32_t rows) {
-  return attention_device().processors * (is_few(shape, rows) ? 1 : kBlocksPerProcessor);
 }
 
 // Rows of at most this many pieces are not cut: meeting costs more than two pieces in turn.

@@ -10,7 +10,9 @@
 
 namespace sluice::decode {
 
-inline constexpr uint32_t kHeadsAtOnce = 4;  // whose loads are under way together
+// Heads whose loads are under way together.
+template <uint32_t kDim>
+inline constexpr uint32_t kHeadsAtOnce = kDim > 64 ? 4 : 8;
 
 template <uint32_t kDim>
 class Placer {
@@ -27,14 +29,14 @@ class Placer {
     const HeadAngles angles = load_angles(args_.rope + uint64_t{position} * kDim, kHalf);
     ring_.wait_empty(place_);
     const uint32_t buffer = ring_.at(place_);
-    for (uint32_t first = 0; first < group; first += kHeadsAtOnce) {
-      HeadValues values[kHeadsAtOnce];
+    for (uint32_t first = 0; first < group; first += kHeadsAtOnce<kDim>) {
+      HeadValues values[kHeadsAtOnce<kDim>];
 #pragma unroll
-      for (uint32_t i = 0; i < kHeadsAtOnce; ++i) {
+      for (uint32_t i = 0; i < kHeadsAtOnce<kDim>; ++i) {
         if (first + i < group) values[i] = load_head(query + (first + i) * kDim, kHalf);
       }
 #pragma unroll
-      for (uint32_t i = 0; i < kHeadsAtOnce; ++i) {
+      for (uint32_t i = 0; i < kHeadsAtOnce<kDim>; ++i) {
         if (first + i >= group) continue;
         turn(&values[i], args_.query_norm, angles);
         store_row(values[i], buffer + (first + i) * kQueryStride<kDim>);

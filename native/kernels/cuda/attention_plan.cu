@@ -159,7 +159,7 @@ Status plan_attention(const StepBatch& step,
                             view.rows,
                             count,
                             static_cast<int32_t>(shape.kv_heads),
-                            std::min(static_cast<int32_t>(decode_blocks(shape, count)), kBlocksMax),
+                            std::min(static_cast<int32_t>(decode_blocks()), kBlocksMax),
                             static_cast<int32_t>(view.pieces_max)};
   return launch_kernel(plan_kernel, {dim3(1), dim3(kThreads)}, stream, p);
 }
