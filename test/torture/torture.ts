@@ -112,7 +112,10 @@ const harass = async (
     else if (name === "server") {
       const done = await rig.disturb(draw.below)
       if (done !== null) fleet.note(done)
-    } else if (fleet.apply(name) && name.startsWith("kill")) options.onProgress?.(++killed)
+    } else if (fleet.apply(name) && name.startsWith("kill")) {
+      killed++
+      options.onProgress?.(killed)
+    }
     if (performance.now() - marksAt > lookEveryMs) {
       marksAt = performance.now()
       await rig.look()
