@@ -209,9 +209,17 @@ inline TestMatrix make_matrix(const MatrixSpec& spec, uint64_t seed) {
   return made;
 }
 
+struct ReferenceArgs {
+  const float* w;
+  const uint16_t* x;
+  uint32_t inputs;
+  uint32_t x_stride;
+  double* y;
+};
+
 // One warp an output: sum of w x in float64.
-__global__ void reference_kernel(
-    const float* w, const uint16_t* x, uint32_t inputs, uint32_t x_stride, double* y) {
+__global__ void reference_kernel(const ReferenceArgs args) {
+  const auto [w, x, inputs, x_stride, y] = args;
   const uint64_t output = blockIdx.x;
   const uint64_t row = blockIdx.y;
   double sum = 0;
@@ -230,8 +238,9 @@ inline std::vector<double> reference_linear(const TestMatrix& test,
                                             uint32_t rows) {
   const uint32_t outputs = test.matrix.outputs;
   const DeviceArray<double> y(size_t{rows} * outputs);
-  reference_kernel<<<dim3(outputs, rows), 32>>>(
-      test.device_values.data(), x.data(), test.matrix.inputs, x_stride, y.data());
+  const ReferenceArgs args{
+      test.device_values.data(), x.data(), test.matrix.inputs, x_stride, y.data()};
+  reference_kernel<<<dim3(outputs, rows), 32>>>(args);
   std::vector<double> sums = y.read();
   for (size_t i = 0; i < sums.size() && !test.bias.empty(); ++i) sums[i] += test.bias[i % outputs];
   return sums;

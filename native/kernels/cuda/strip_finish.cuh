@@ -81,14 +81,20 @@ __device__ __forceinline__ uint32_t arrive(uint32_t* counter) {
   return before;
 }
 
+// Whose sums a warp holds; `tiles` are all tiles of the launch.
+struct SplitPlace {
+  uint32_t strip;
+  uint32_t split;
+  uint32_t tile;
+  uint32_t tiles;
+};
+
 // Leaves this split's sums for the block that comes last, or is that block: then true, with the
-// sums over all splits. `tiles` are all tiles of the launch.
+// sums over all splits.
 __device__ __forceinline__ bool join_splits(const StripParameters& p,
-                                            uint32_t strip,
-                                            uint32_t split,
-                                            uint32_t tile,
-                                            uint32_t tiles,
+                                            const SplitPlace& place,
                                             float4* sums) {
+  const auto [strip, split, tile, tiles] = place;
   const uint32_t lane = threadIdx.x % 32;
   const uint32_t splits = p.shape.splits;
   float4* mine = p.partials + (uint64_t{strip} * splits * tiles + tile) * 32 + lane;
@@ -150,7 +156,7 @@ struct StripFinish {
       *kept = total;
       if (end.split + 1 < p.shape.splits) return;
     } else if (p.shape.splits > 1) {
-      if (!join_splits(p, end.strip, end.split, tile, kTiles, &total)) return;
+      if (!join_splits(p, {end.strip, end.split, tile, kTiles}, &total)) return;
     }
     store_tile(p, end.strip, tile * 8, total);
   }

@@ -63,9 +63,18 @@ __device__ __forceinline__ StripBase row_base(const StripParameters& p,
           row < p.outputs ? p.outputs - row : 0};
 }
 
-// `line` counts 128 bytes along the rows; outputs past the end are zeros.
-__device__ __forceinline__ void copy_lines(
-    const StripBase& base, uint32_t line, LaneId id, uint32_t row_bytes, uint32_t slot) {
+// Which 128 bytes of rows of so many.
+struct LinePlace {
+  uint32_t line;
+  uint32_t row_bytes;
+};
+
+// Outputs past the end become zeros.
+__device__ __forceinline__ void copy_lines(const StripBase& base,
+                                           const LinePlace& place,
+                                           LaneId id,
+                                           uint32_t slot) {
+  const auto [line, row_bytes] = place;
   const bool is_inside = line * kLineBytes + id.lane % 8 * 16 < row_bytes;
   const uint32_t row = id.lane / 8;
   const uint32_t to = slot + row * kLineBytes + (id.lane % 8 ^ row % 2 * 4) * 16;
@@ -104,7 +113,7 @@ struct Bf16Format {
 
   static __device__ void copy(
       const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
-    copy_lines(base, chunk, id, p.inputs * 2, slot);
+    copy_lines(base, {chunk, p.inputs * 2}, id, slot);
   }
 
   static __device__ Stage read(uint32_t slot, LaneId id) {
@@ -161,7 +170,7 @@ struct Int8Format {
 
   static __device__ void copy(
       const StripParameters& p, const StripBase& base, uint32_t chunk, LaneId id, uint32_t slot) {
-    copy_lines(base, chunk, id, p.inputs, slot);
+    copy_lines(base, {chunk, p.inputs}, id, slot);
   }
 
   static __device__ Stage read(uint32_t slot, LaneId id) { return Bf16Format::read(slot, id); }

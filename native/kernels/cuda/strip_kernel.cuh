@@ -42,6 +42,31 @@ __device__ __forceinline__ void fill_rows(const StripParameters& p,
   copies_wait<0>();
 }
 
+__device__ __forceinline__ uint32_t chunk_of(const StripParameters& p,
+                                             uint32_t split,
+                                             uint32_t step,
+                                             uint32_t warp) {
+  return split * p.shape.split_chunks + step * kStripWarps + warp;
+}
+
+__device__ __forceinline__ uint32_t end_of(const StripParameters& p, uint32_t split) {
+  return min((split + 1) * p.shape.split_chunks, p.shape.chunks);
+}
+
+// Rows past the last read the last again; their sums are dropped.
+template <typename Format, int kTiles>
+__device__ __forceinline__ void address_tiles(const StripParameters& p,
+                                              uint32_t shared_x,
+                                              LaneId id,
+                                              TileAddress (&x)[kTiles]) {
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+    const uint32_t of_g = min(n * 8 + id.g(), p.rows - 1);
+    const uint32_t of_lane = min(n * 8 + id.lane % 8, p.rows - 1);
+    x[n] = Format::tile_address(shared_x, of_g, id, p.shared_stride, of_lane);
+  }
+}
+
 // kParts strips side by side in a block of 8 kParts warps, kTiles tiles of 8 rows, kDepth chunks
 // under way in each warp.
 template <typename Format, int kTiles, int kParts, int kDepth, int kBlocks>
@@ -61,20 +86,14 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
   constexpr uint32_t kRingBytes = kDepth * Format::kStageBytes;
   const uint32_t rings = shared_address(shared_bytes) + finish.kSharedBytes;
   const uint32_t ring = rings + threadIdx.x / 32 * kRingBytes;
-  const auto chunk_of = [&](uint32_t split, uint32_t step) {
-    return split * p.shape.split_chunks + step * kStripWarps + warp;
-  };
-  const auto end_of = [&](uint32_t split) {
-    return min((split + 1) * p.shape.split_chunks, p.shape.chunks);
-  };
 
   pdl_launch_dependents();
   StripCursor<Format, kParts> ahead{blockIdx.x / ways, first_split, 0, {}};
   ahead.enter(p, part, id);
   const auto copy_next = [&](uint32_t slot) {
     if (ahead.group < groups) {
-      const uint32_t chunk = chunk_of(ahead.split, ahead.step);
-      if (chunk < end_of(ahead.split)) Format::copy(p, ahead.base, chunk, id, slot);
+      const uint32_t chunk = chunk_of(p, ahead.split, ahead.step, warp);
+      if (chunk < end_of(p, ahead.split)) Format::copy(p, ahead.base, chunk, id, slot);
       if (++ahead.step == p.shape.steps) {
         ahead.step = 0;
         if (++ahead.split == end_split) {
@@ -94,12 +113,7 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
   __syncthreads();
 
   TileAddress x[kTiles];
-#pragma unroll
-  for (int n = 0; n < kTiles; ++n) {
-    const uint32_t of_g = min(n * 8 + id.g(), p.rows - 1);
-    const uint32_t of_lane = min(n * 8 + id.lane % 8, p.rows - 1);
-    x[n] = Format::tile_address(shared_x, of_g, id, p.shared_stride, of_lane);
-  }
+  address_tiles<Format, kTiles>(p, shared_x, id, x);
   uint32_t slot = ring;
   uint32_t item = 0;
   for (uint32_t group = blockIdx.x / ways; group < groups; group += stride) {
@@ -111,8 +125,8 @@ __global__ __launch_bounds__(kStripWarps * 32 * kParts,
       for (uint32_t step = 0; step < p.shape.steps; ++step) {
         copies_wait<kDepth - 1>();
         __syncwarp();
-        const uint32_t chunk = chunk_of(split, step);
-        if (chunk < end_of(split)) {
+        const uint32_t chunk = chunk_of(p, split, step, warp);
+        if (chunk < end_of(p, split)) {
           Format::consume(Format::read(slot, id), x, chunk - first_chunk, sums);
         }
         __syncwarp();

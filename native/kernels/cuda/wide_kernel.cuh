@@ -121,7 +121,7 @@ struct WideBlock {
         if (split + 1 < splits) continue;
       } else if (splits > 1) {
         const uint32_t tiles = (p.rows + 7) / 8;
-        if (!join_splits(p, strip, split, tile, tiles, &total)) continue;
+        if (!join_splits(p, {strip, split, tile, tiles}, &total)) continue;
       }
       store_tile(p, strip, tile * 8, total);
     }
