@@ -81,7 +81,7 @@ describe("npm test", () => {
   it("names the tiers when asked for one that is none", () => {
     const { code, err } = run([script("test.mjs"), "unti"])
     assert.strictEqual(code, 1)
-    assert.match(err, /no tier unti; the tiers are check, native, unit/)
+    assert.match(err, /no tier unti; the tiers are check, native, cuda, unit/)
   })
 
   it("has a folder for every tier that runs one", () => {
