@@ -6,7 +6,8 @@ import { assert } from "vitest"
 import type { Sluice } from "./server.ts"
 
 const streams = 16
-const tokens = 500
+/** Enough that none ends before the second worker has settled, on a busy machine too. */
+const tokens = 800
 /** For `startWorker`. */
 export const paced = ["--engine", "scripted", "--scripted-tokens-per-second", "50"]
 
