@@ -60,7 +60,7 @@ const haunt = (world: World): void => {
   })
 }
 
-/** A producer that sends the same record once more, as any that retries may. */
+/** A producer that retries may send the same record once more. */
 const produceAgain = (world: World): void => {
   const { shared, simulation } = world
   const known = [...shared.requests.values()]

@@ -11,9 +11,8 @@ import {
 } from "../../src/generate/engine/ScriptedEngine.ts"
 import { Worker } from "../../src/generate/Worker.ts"
 import { Metrics } from "../../src/telemetry/Metrics.ts"
-import { Tokenizer } from "../../src/tokenizer/Tokenizer.ts"
 import type { Log } from "../../streams/Log.ts"
-import { letters } from "../support/generate.ts"
+import { layerLetters } from "../support/layerLetters.ts"
 import { typedLogs } from "./logs.ts"
 import type { Machine } from "./Machine.ts"
 
@@ -35,22 +34,6 @@ const layerMetrics = Layer.succeed(Metrics, {
   snapshot: () => Promise.resolve([]),
   include: () => {},
   exposition: () => Promise.resolve(""),
-})
-
-const layerLetters = Layer.succeed(Tokenizer, {
-  model: letters,
-  encode: (text: string) => Effect.succeed([...Buffer.from(text)]),
-  decode: (ids: ReadonlyArray<number>) => Buffer.from(ids).toString(),
-  renderChat: () => Effect.succeed(""),
-  hasChatTemplate: false,
-  generationDefaults: {
-    temperature: null,
-    topP: null,
-    topK: null,
-    minP: null,
-    repetitionPenalty: null,
-    maxTokens: null,
-  },
 })
 
 /** What a worker needs besides logs and an engine. */

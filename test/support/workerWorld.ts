@@ -13,7 +13,6 @@ import {
 } from "../../src/generate/engine/ScriptedEngine.ts"
 import { Worker } from "../../src/generate/Worker.ts"
 import { layerMetrics } from "../../src/telemetry/registry.ts"
-import { Tokenizer } from "../../src/tokenizer/Tokenizer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import type { RequestState } from "../../streams/fold/requestState.ts"
@@ -25,7 +24,7 @@ import { TokenLog } from "../../streams/TokenLog.ts"
 import { modelTopics, requestTopic, sharedTopics, workerTopic } from "../../streams/topics.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { foldEntries, type KeptState } from "./foldEntries.ts"
-import { letters } from "./generate.ts"
+import { layerLetters } from "./layerLetters.ts"
 
 const topicOptions = {
   requestPartitions: 2,
@@ -52,22 +51,6 @@ const layerLogs = (layerLog: Layer.Layer<Log, LogError>) =>
     DeadLetterLog.layer,
     WorkerLog.layer,
   ).pipe(Layer.provide(layerTopics), Layer.provideMerge(layerLog))
-
-const layerLetters = Layer.succeed(Tokenizer, {
-  model: letters,
-  encode: (text: string) => Effect.succeed([...Buffer.from(text)]),
-  decode: (ids: ReadonlyArray<number>) => Buffer.from(ids).toString(),
-  renderChat: () => Effect.succeed(""),
-  hasChatTemplate: false,
-  generationDefaults: {
-    temperature: null,
-    topP: null,
-    topK: null,
-    minP: null,
-    repetitionPenalty: null,
-    maxTokens: null,
-  },
-})
 
 export interface WorkerOptions {
   readonly engine?: Partial<Omit<ScriptedOptions, "now">>

@@ -1,6 +1,6 @@
 // What is tortured: a deployment on one data folder, or one on a real Kafka of three brokers.
-// Either starts processes, disturbs the log's own servers where it has any, notes what is committed
-// meanwhile, and gives all of the logs in the end.
+// Either starts processes, disturbs the log's own servers (Kafka's brokers; a folder has none),
+// notes what is committed meanwhile, and gives all of the logs in the end.
 import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Layer, ManagedRuntime } from "effect"

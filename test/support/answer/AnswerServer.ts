@@ -15,6 +15,7 @@ import { Config, type ConfigShape } from "../../../src/config/Config.ts"
 import type { RequestDraft } from "../../../src/enqueue/Enqueue.ts"
 import { layerMetrics } from "../../../src/telemetry/registry.ts"
 import { Tokenizer } from "../../../src/tokenizer/Tokenizer.ts"
+import { noGenerationDefaults } from "../layerLetters.ts"
 import { byteModel } from "../tokenizer.ts"
 import { accepted } from "./events.ts"
 import { FakeStages } from "./FakeStages.ts"
@@ -25,14 +26,7 @@ const layerTokenizer = Layer.succeed(Tokenizer, {
   decode: () => "",
   renderChat: () => Effect.succeed(""),
   hasChatTemplate: false,
-  generationDefaults: {
-    temperature: null,
-    topP: null,
-    topK: null,
-    minP: null,
-    repetitionPenalty: null,
-    maxTokens: null,
-  },
+  generationDefaults: noGenerationDefaults,
 })
 
 export const draftOf = (request: RequestAccepted): RequestDraft => {
