@@ -1,7 +1,9 @@
 // The processes that are tortured: gateways and workers of one deployment, each started again when
 // it has died, and the faults that may come over them.
 import { setTimeout as sleep } from "node:timers/promises"
+import { FaultProxy } from "../support/FaultProxy.ts"
 import type { Sluice } from "../support/server.ts"
+import type { Link } from "./Network.ts"
 
 export type Kind = "gateway" | "worker"
 
@@ -18,6 +20,8 @@ interface Seat {
   readonly kind: Kind
   sluice: Sluice | null
   isStopped: boolean
+  /** Between clients and a gateway: it stays when the gateway is another. */
+  proxy: FaultProxy | null
 }
 
 export interface FleetOptions {
@@ -45,18 +49,29 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options
     const seats = (kind: Kind, count: number): ReadonlyArray<Seat> =>
-      Array.from({ length: count }, () => ({ kind, sluice: null, isStopped: false }))
+      Array.from({ length: count }, () => ({ kind, sluice: null, isStopped: false, proxy: null }))
     this.#seats = [...seats("gateway", options.gateways), ...seats("worker", options.workers)]
   }
 
   async start(): Promise<void> {
+    for (const seat of this.#seats) {
+      if (seat.kind === "gateway") seat.proxy = await FaultProxy.listen()
+    }
     await Promise.all(this.#seats.map((seat) => this.#start(seat)))
   }
 
-  /** Of some gateway that runs; null: none does. */
+  /** Clients' ways to the gateways. */
+  get links(): ReadonlyArray<Link> {
+    return this.#seats.flatMap(({ proxy }) =>
+      proxy === null ? [] : [{ name: "client link", proxy }],
+    )
+  }
+
+  /** The way to some gateway that runs; null: none does. */
   readonly url = (): string | null => {
     const there = this.#running("gateway").filter(({ isStopped }) => !isStopped)
-    return there[this.#options.below(there.length)]?.sluice?.url ?? null
+    const proxy = there[this.#options.below(there.length)]?.proxy
+    return proxy ? `http://127.0.0.1:${proxy.port}` : null
   }
 
   /**
@@ -89,6 +104,7 @@ export class Fleet {
     this.#isEnding = true
     await this.heal()
     await Promise.all(this.#seats.map(async ({ sluice }) => sluice?.stop()))
+    for (const { proxy } of this.#seats) proxy?.close()
   }
 
   #running(kind: Kind): ReadonlyArray<Seat> {
@@ -99,6 +115,7 @@ export class Fleet {
     const sluice = await this.#options.start(seat.kind)
     seat.sluice = sluice
     seat.isStopped = false
+    if (seat.proxy !== null) seat.proxy.target = sluice.port
     void sluice.ended.then((code) => {
       if (seat.sluice !== sluice) return
       seat.sluice = null

@@ -2,14 +2,12 @@
 // the time from the fault to its next event, where that is longer than its own pace explains.
 import type { Fault } from "./Fleet.ts"
 
-export interface Recovery {
+/** Of all faults of one name. */
+export interface Pauses {
   readonly fault: string
   readonly faults: number
-  /** Streams that stood still. */
-  readonly streams: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
+  /** Ascending, one of each stream that stood still after each of them. */
+  readonly pausesMs: ReadonlyArray<number>
 }
 
 /** A stream that had an event so shortly before counts as flowing. */
@@ -39,25 +37,31 @@ export const pauseAfter = (arrivals: ReadonlyArray<number>, at: number): number 
   return null
 }
 
-const at = (sorted: ReadonlyArray<number>, share: number): number =>
-  Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)
-
-export const recoveries = (
+export const pausesOf = (
   faults: ReadonlyArray<Fault>,
   streams: ReadonlyArray<ReadonlyArray<number>>,
-): ReadonlyArray<Recovery> => {
-  const byName = Map.groupBy(faults, ({ name }) => name)
-  return [...byName].map(([fault, all]) => {
-    const pauses = all
-      .flatMap((one) => streams.flatMap((arrivals) => pauseAfter(arrivals, one.at) ?? []))
-      .toSorted((a, b) => a - b)
-    return {
+): ReadonlyArray<Pauses> =>
+  [...Map.groupBy(faults, ({ name }) => name)].map(([fault, all]) => ({
+    fault,
+    faults: all.length,
+    pausesMs: ascending(
+      all.flatMap((one) => streams.flatMap((arrivals) => pauseAfter(arrivals, one.at) ?? [])),
+    ),
+  }))
+
+/** Of several runs together, the most frequent fault first. */
+export const addPauses = (runs: ReadonlyArray<ReadonlyArray<Pauses>>): ReadonlyArray<Pauses> =>
+  [...Map.groupBy(runs.flat(), ({ fault }) => fault)]
+    .map(([fault, all]) => ({
       fault,
-      faults: all.length,
-      streams: pauses.length,
-      p50Ms: at(pauses, 0.5),
-      p99Ms: at(pauses, 0.99),
-      maxMs: Math.round(pauses.at(-1) ?? 0),
-    }
-  })
-}
+      faults: all.reduce((sum, { faults }) => sum + faults, 0),
+      pausesMs: ascending(all.flatMap(({ pausesMs }) => pausesMs)),
+    }))
+    .toSorted((a, b) => b.faults - a.faults)
+
+const ascending = (values: ReadonlyArray<number>) =>
+  values.map((value) => Math.round(value)).toSorted((a, b) => a - b)
+
+/** The value below which this share of them lies. */
+export const quantile = (sorted: ReadonlyArray<number>, share: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0

@@ -1,4 +1,5 @@
 // The report of a run as a page: what was done, what came of it, how long streams stood still.
+import { quantile } from "./recovery.ts"
 import type { TortureReport } from "./torture.ts"
 
 export interface Circumstances {
@@ -23,11 +24,29 @@ const judgement = (violations: ReadonlyArray<string>): string => {
   return `**${violations.length} violations.**\n\n${all}`
 }
 
+const recoveriesOf = ({ pauses }: TortureReport) =>
+  pauses.map(({ fault, faults, pausesMs }) => ({
+    fault,
+    faults,
+    streams: pausesMs.length,
+    p50Ms: quantile(pausesMs, 0.5),
+    p90Ms: quantile(pausesMs, 0.9),
+    p99Ms: quantile(pausesMs, 0.99),
+    maxMs: pausesMs.at(-1) ?? 0,
+  }))
+
+/** The same figures, to be read by programs. */
+export const reportFigures = (report: TortureReport, circumstances: Circumstances) => {
+  const { pauses: _, ...counts } = report
+  return { ...circumstances, ...counts, recoveries: recoveriesOf(report) }
+}
+
 export const reportPage = (report: TortureReport, { commit, device, at }: Circumstances): string =>
   `# Torture, ${report.log} log
 
-${report.kills} kills in ${report.tookSeconds} s, seed ${report.seed};
-commit ${commit}, ${device}, ${at}.
+${report.kills} kills in ${report.tookSeconds} s, ${report.seeds.length} rigs side by side
+(seeds ${report.seeds.join(", ")}); commit ${commit},
+${device}, ${at}.
 
 ${judgement(report.violations)}
 
@@ -43,15 +62,17 @@ ${table(
   ],
 )}
 
-Streams that stood still, from the fault to their next event:
+Streams that stood still, from the fault to their next event (other faults may have come in
+between; a link is the way between clients and a gateway, or between processes and a broker):
 
 ${table(
-  ["fault", "times", "streams", "p50 ms", "p99 ms", "max ms"],
-  report.recoveries.map((one) => [
+  ["fault", "times", "streams", "p50 ms", "p90 ms", "p99 ms", "max ms"],
+  recoveriesOf(report).map((one) => [
     one.fault,
     one.faults,
     one.streams,
     one.p50Ms,
+    one.p90Ms,
     one.p99Ms,
     one.maxMs,
   ]),

@@ -9,6 +9,7 @@ import { groupTimes } from "../../streams/group/consumeGroup.ts"
 import { kafkaLog } from "../../streams/kafka/KafkaLog.ts"
 import type { Log, LogError } from "../../streams/Log.ts"
 import { workerGroup } from "../../streams/topics.ts"
+import { FaultProxy } from "../support/FaultProxy.ts"
 import type { CheckedLogs, Mark } from "../support/checker/check.ts"
 import { readLogs, readMarks } from "../support/checker/readLogs.ts"
 import { makeDataFolder, type Sluice, startSluice } from "../support/server.ts"
@@ -16,6 +17,7 @@ import { Deployment } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
 import { addresses } from "../support/services/testKafka.ts"
 import type { Kind } from "./Fleet.ts"
+import type { Link } from "./Network.ts"
 
 export interface Rig {
   readonly name: string
@@ -23,6 +25,8 @@ export interface Rig {
   /** At most; about as long as a process takes to start, so that most run most of the time. */
   readonly faultEveryMs: number
   readonly start: (kind: Kind) => Promise<Sluice>
+  /** The processes' ways to the log's servers. */
+  readonly links: ReadonlyArray<Link>
   /** Does something to a server of the log; what, or null where there is none. */
   readonly disturb: (below: (count: number) => number) => Promise<string | null>
   /** All of the log's servers run again. */
@@ -70,6 +74,7 @@ export const embeddedRig = async (): Promise<Rig> => {
     size: { gateways: 2, workers: 3 },
     faultEveryMs: 1_200,
     start,
+    links: [],
     disturb: () => Promise.resolve(null),
     calm: () => Promise.resolve(),
     look: watched.look,
@@ -84,8 +89,10 @@ export const embeddedRig = async (): Promise<Rig> => {
 const brokerAwayMsMax = 6_000
 
 export const kafkaRig = async (): Promise<Rig> => {
-  const cluster = await KafkaCluster.start({ nodes: 3 })
-  const deployment = new Deployment({ kafka: cluster.bootstrap })
+  const proxies = [await FaultProxy.listen(), await FaultProxy.listen(), await FaultProxy.listen()]
+  const cluster = await KafkaCluster.start({ nodes: 3, proxies })
+  const kafka = proxies.map(({ port }) => `127.0.0.1:${port}`).join(",")
+  const deployment = new Deployment({ kafka })
   deployment.prepare()
   const brokers = addresses(cluster.bootstrap)
   const watched = watching(kafkaLog({ brokers, clientId: "torture" }))
@@ -95,6 +102,7 @@ export const kafkaRig = async (): Promise<Rig> => {
     name: "kafka",
     size: { gateways: 2, workers: 3 },
     faultEveryMs: 6_000,
+    links: proxies.map((proxy) => ({ name: "broker link", proxy })),
     start: (kind) => deployment.start(kind, kind === "worker" ? engine : ["--rate-burst", "10000"]),
     disturb: (below) => {
       if (isAway) return Promise.resolve(null)
@@ -115,7 +123,14 @@ export const kafkaRig = async (): Promise<Rig> => {
     close: async () => {
       await watched.close()
       await deployment.stop()
+      for (const proxy of proxies) proxy.close()
       await cluster.stop()
     },
   }
 }
+
+/** By the name of the log. */
+export const rigs: ReadonlyMap<string, () => Promise<Rig>> = new Map([
+  ["embedded", embeddedRig],
+  ["kafka", kafkaRig],
+])

@@ -8,7 +8,8 @@ import { lineText, readLines } from "../support/checker/history.ts"
 import { foldAll } from "../support/checker/referenceFold.ts"
 import { drawsOf } from "../simulation/Simulation.ts"
 import { type FaultName, Fleet } from "./Fleet.ts"
-import { type Recovery, recoveries } from "./recovery.ts"
+import { Network } from "./Network.ts"
+import { type Pauses, pausesOf } from "./recovery.ts"
 import type { Rig } from "./rigs.ts"
 import { TortureClient } from "./TortureClient.ts"
 
@@ -26,7 +27,7 @@ export interface TortureOptions {
 
 export interface TortureReport {
   readonly log: string
-  readonly seed: number
+  readonly seeds: ReadonlyArray<number>
   readonly kills: number
   readonly faults: Readonly<Record<string, number>>
   readonly requests: number
@@ -37,7 +38,7 @@ export interface TortureReport {
   /** Entries that the fold refused, by why. */
   readonly refused: Readonly<Record<string, number>>
   readonly violations: ReadonlyArray<string>
-  readonly recoveries: ReadonlyArray<Recovery>
+  readonly pauses: ReadonlyArray<Pauses>
   readonly tookSeconds: number
 }
 
@@ -46,13 +47,14 @@ const endMsMax = 180_000
 const prompts = 12
 const lookEveryMs = 2_000
 
-const menu: ReadonlyArray<readonly [FaultName | "cut" | "server", number]> = [
+const menu: ReadonlyArray<readonly [FaultName | "cut" | "server" | "network", number]> = [
   ["kill worker", 5],
   ["kill gateway", 3],
   ["stop worker", 3],
   ["stop gateway", 1],
   ["cut", 4],
   ["server", 1],
+  ["network", 3],
 ]
 
 const bodyOf = (index: number, tokens: number) => ({
@@ -93,7 +95,7 @@ const unequal = (logs: CheckedLogs): ReadonlyArray<string> => {
 /** Keeps so many streams going, and does one thing after another to everybody. */
 const harass = async (
   options: TortureOptions,
-  fleet: Fleet,
+  { fleet, network }: { readonly fleet: Fleet; readonly network: Network },
   newClient: () => TortureClient,
 ): Promise<ReadonlyArray<TortureClient>> => {
   const { rig, kills, streams } = options
@@ -109,8 +111,8 @@ const harass = async (
     let left = draw.below(total)
     const [name = "cut"] = menu.find(([, weight]) => (left -= weight) < 0) ?? []
     if (name === "cut") draw.pick(open.length > 0 ? open : clients).cut()
-    else if (name === "server") {
-      const done = await rig.disturb(draw.below)
+    else if (name === "server" || name === "network") {
+      const done = name === "server" ? await rig.disturb(draw.below) : network.disturb()
       if (done !== null) fleet.note(done)
     } else if (fleet.apply(name) && name.startsWith("kill")) {
       killed++
@@ -152,7 +154,9 @@ export const torture = async (options: TortureOptions): Promise<TortureReport> =
     return client
   }
   await fleet.start()
-  const clients = await harass(options, fleet, newClient)
+  const network = new Network([...fleet.links, ...rig.links], below)
+  const clients = await harass(options, { fleet, network }, newClient)
+  network.calm()
   await rig.calm()
   await fleet.heal()
   const faults = await settled(clients)
@@ -163,7 +167,7 @@ export const torture = async (options: TortureOptions): Promise<TortureReport> =
   const canons = [...foldAll(logs.tokens).values()]
   return {
     log: rig.name,
-    seed,
+    seeds: [seed],
     kills: options.kills,
     faults: counted(fleet.faults.map(({ name }) => name)),
     requests: logs.requests.length,
@@ -173,7 +177,7 @@ export const torture = async (options: TortureOptions): Promise<TortureReport> =
     adopted: canons.filter(({ claims }) => claims > 1).length,
     refused: counted(canons.flatMap(({ voids }) => voids.map(({ why }) => why))),
     violations: [...faults, ...check(logs, history).map(violationText), ...unequal(logs)],
-    recoveries: recoveries(
+    pauses: pausesOf(
       fleet.faults,
       clients.map(({ arrivals }) => arrivals),
     ),

@@ -18,7 +18,6 @@ import {
 } from "./children.ts"
 import { brokerSettings } from "./composeFile.ts"
 import { classArchive, javaFlags, kafkaDist, kafkaTemplate } from "./javaDist.ts"
-import type { KafkaProxy } from "./KafkaProxy.ts"
 
 interface Node {
   readonly id: number
@@ -27,10 +26,16 @@ interface Node {
   child: ChildProcess | null
 }
 
+/** Leads to `target`, whatever it does on the way. */
+export interface BrokerProxy {
+  readonly port: number
+  target: number
+}
+
 export interface KafkaClusterOptions {
   readonly nodes: 1 | 3
-  /** In front of the one node: who begins at it stays behind it. */
-  readonly proxy?: KafkaProxy
+  /** In front of each node: who begins at one of them stays behind them. */
+  readonly proxies?: ReadonlyArray<BrokerProxy>
   /** Compiled as operators run it: starts later, and needs less for what it does. */
   readonly optimized?: boolean
   /** More server properties, or others than ours. */
@@ -110,8 +115,8 @@ export class KafkaCluster {
   static async start(options: KafkaClusterOptions): Promise<KafkaCluster> {
     const dist = await kafkaDist()
     const folder = mkdtempSync(join(tmpdir(), "sluice-kafka-"))
-    const ports = await freePorts(options.nodes * 2 + 1)
-    const { proxy } = options
+    const ports = await freePorts(options.nodes * 3)
+    const { proxies = [] } = options
     const nodes = Array.from({ length: options.nodes }, (_, index): Node => {
       const home = join(folder, `${index + 1}`)
       mkdirSync(home)
@@ -120,11 +125,14 @@ export class KafkaCluster {
     const voters = nodes.map(({ id }) => `${id}@127.0.0.1:${ports[id * 2 - 1]}`).join(",")
     for (const node of nodes) {
       const all = { ...properties(node, nodes.length, voters), ...options.properties }
-      if (proxy) addListener(all, ports.at(-1) ?? 0, proxy.port)
+      const proxy = proxies[node.id - 1]
+      if (proxy !== undefined) {
+        proxy.target = ports.at(-node.id) ?? 0
+        addListener(all, proxy.target, proxy.port)
+      }
       const lines = Object.entries(all).map(([name, value]) => `${name}=${value}`)
       writeFileSync(join(node.folder, "server.properties"), lines.join("\n"))
     }
-    if (proxy) proxy.target = ports.at(-1) ?? 0
     const cluster = new KafkaCluster({ dist, folder }, nodes, options.optimized === true)
     await cluster.#format()
     for (const { id } of nodes) cluster.#launch(id)

@@ -27,7 +27,7 @@ export const useProxiedKafka = (): ProxiedKafka => {
   beforeAll(async () => {
     proxy = await KafkaProxy.listen()
     const properties = { "group.min.session.timeout.ms": "1000" }
-    cluster = await KafkaCluster.start({ nodes: 1, proxy, properties })
+    cluster = await KafkaCluster.start({ nodes: 1, proxies: [proxy], properties })
   }, 180_000)
   beforeEach(() => proxy.calm())
   afterAll(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { pauseAfter, recoveries } from "../../torture/recovery.ts"
+import { addPauses, pauseAfter, pausesOf, quantile } from "../../torture/recovery.ts"
 
 /** One event each 40 ms, but for a pause. */
 const flow = (pauseFrom: number, pauseTo: number) =>
@@ -27,10 +27,13 @@ describe("recovery times", () => {
       { name: "stop gateway", at: 1010 },
     ]
     const streams = [flow(1000, 2000), flow(1000, 1400), flow(0, 0)]
-    const kill = { fault: "kill worker", faults: 2, streams: 2, p50Ms: 990, p99Ms: 990, maxMs: 990 }
-    expect(recoveries(faults, streams)).toEqual([
-      kill,
-      { ...kill, fault: "stop gateway", faults: 1 },
-    ])
+    const kill = { fault: "kill worker", faults: 2, pausesMs: [390, 990] }
+    const stop = { fault: "stop gateway", faults: 1, pausesMs: [390, 990] }
+    expect(pausesOf(faults, streams)).toEqual([kill, stop])
+    const more = { fault: "stop gateway", faults: 2, pausesMs: [1000, 500] }
+    const both = { fault: "stop gateway", faults: 3, pausesMs: [390, 500, 990, 1000] }
+    expect(addPauses([[kill, stop], [more]])).toEqual([both, kill])
+    expect([0, 0.5, 0.99].map((share) => quantile(both.pausesMs, share))).toEqual([390, 990, 1000])
+    expect(quantile([], 0.5)).toBe(0)
   })
 })
