@@ -12,10 +12,16 @@ export interface Command {
   readonly examples: ReadonlyArray<readonly [command: string, what: string]>
   /** The word after the command's name, one of these; none where it takes no such word. */
   readonly actions?: ReadonlyArray<string>
+  /** It does something without one of its actions too. */
+  readonly actionOptional?: true
   /** What may stand after the action, as help shows it; none where nothing may. */
   readonly operand?: string
+  /** How many such words; one unless given. */
+  readonly operandsMax?: number
   /** Flags that are no settings. */
   readonly switches?: ReadonlyArray<readonly [name: string, about: string]>
+  /** Flags that are no settings and have a value. */
+  readonly options?: ReadonlyArray<readonly [name: string, takes: string, about: string]>
 }
 
 const model = ["model", "servedModelName", "modelVersion"]

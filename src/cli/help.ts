@@ -80,10 +80,21 @@ const wrapped = (text: string): ReadonlyArray<string> => {
 
 const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
 
-const switchLines = ({ switches = [] }: Command): ReadonlyArray<string> =>
-  switches.length === 0
-    ? []
-    : ["", ...switches.map(([name, about]) => `${indent}${`--${name}`.padEnd(width)}${about}`)]
+/** Flags that are no settings: their name, what they take, and their sentence. */
+const ownLines = ({ switches = [], options = [] }: Command): ReadonlyArray<string> => {
+  const own = [
+    ...options.map(([name, takes, about]) => [`--${name} ${takes}`, about] as const),
+    ...switches.map(([name, about]) => [`--${name}`, about] as const),
+  ]
+  const lines = own.flatMap(([head, about]) => {
+    const text = wrapped(about)
+    const blank = indent + " ".repeat(width)
+    const fits = head.length < width
+    const first = fits ? [`${indent}${head.padEnd(width)}${text[0]}`] : [`${indent}${head}`]
+    return [...first, ...text.slice(fits ? 1 : 0).map((line) => blank + line)]
+  })
+  return lines.length === 0 ? [] : ["", ...lines]
+}
 
 export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown>>): string => {
   const settings = settingsOf(command, all)
@@ -91,7 +102,8 @@ export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown
     const members = settings.filter(inGroup(prefix))
     return members.length === 0 ? [] : ["", title, ...members.flatMap(flagLines)]
   })
-  const actions = command.actions === undefined ? "" : ` ${command.actions.join("|")}`
+  const named = command.actions?.join("|") ?? ""
+  const actions = named === "" ? "" : command.actionOptional ? ` [${named}]` : ` ${named}`
   const operand = command.operand === undefined ? "" : ` ${command.operand}`
   return [
     `sluice ${command.name}: ${command.summary}`,
@@ -99,7 +111,7 @@ export const commandHelp = (command: Command, all: ReadonlyArray<Setting<unknown
     ...command.about,
     "",
     `Usage: sluice ${command.name}${actions}${operand} [flags]`,
-    ...switchLines(command),
+    ...ownLines(command),
     ...sections,
     "",
     "Everywhere:",

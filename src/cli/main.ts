@@ -41,7 +41,7 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     err(parsed.message)
     return 2
   }
-  const { help, action, operand, switches, file, flags } = parsed.value
+  const { help, action, operands, switches, file, flags } = parsed.value
   if (help) {
     const { commandHelp } = await import("./help.ts")
     out(commandHelp(command, allSettings))
@@ -67,7 +67,8 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
   }
   if (command.name === "dead-letters") {
     const { deadLettersCommand } = await import("./deadLetters.ts")
-    const asked = { action: action ?? "", name: operand, withPrompts: switches.has("prompts") }
+    const name = operands[0] ?? null
+    const asked = { action: action ?? "", name, withPrompts: switches.has("prompts") }
     return deadLettersCommand(loaded.config, asked, { out, err })
   }
   if (command.name === "doctor") {
