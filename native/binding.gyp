@@ -33,8 +33,8 @@
       "sources": ["<!@(<(list) avx512)"],
       "conditions": [
         ["target_arch=='x64'", {
-          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16",
-                        "-mfma", "-mf16c"],
+          "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma",
+                        "-mf16c"],
         }],
       ],
     },

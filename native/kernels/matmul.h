@@ -26,6 +26,7 @@ float weight_at(const Matrix& matrix, uint32_t output, uint32_t input);
 void matmul_reference(const MatmulArgs& args, WorkRange strips);
 #if defined(__x86_64__)
 void matmul_avx2(const MatmulArgs& args, WorkRange strips);
+void matmul_avx512(const MatmulArgs& args, WorkRange strips);
 #endif
 
 }  // namespace sluice

@@ -7,6 +7,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/matmul_panel.h"
+
 namespace sluice {
 namespace {
 
@@ -43,18 +45,6 @@ struct LoadF16 {
     const auto* halves = reinterpret_cast<const __m128i*>(at);
     return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
   }
-};
-
-// One panel of some neighbouring strips, and what becomes of its sums.
-struct Panel {
-  const uint8_t* weights = nullptr;  // of the first strip, at the panel's first input
-  uint64_t strip_bytes = 0;
-  const float* x = nullptr;  // at the panel's first input
-  size_t x_stride = 0;
-  uint32_t inputs = 0;
-  float* y = nullptr;  // at the first strip
-  size_t y_stride = 0;
-  const float* scale = nullptr;  // [16], int4 only
 };
 
 void add_sums(const Panel& panel, float* y, __m256 low, __m256 high) {
@@ -153,20 +143,6 @@ void tiles(const Panel& panel, uint32_t rows, uint32_t strips) {
   tile<Load, 3, 2>(panel, 0);
 }
 
-void begin_rows(const MatmulArgs& args, WorkRange strips) {
-  const uint32_t begin = strips.begin * kStripOutputs;
-  const uint32_t end = strips.end * kStripOutputs;
-  const float* bias = args.matrix->bias;
-  for (uint32_t row = 0; row < args.rows; ++row) {
-    float* y = args.y + row * args.y_stride;
-    for (uint32_t n = begin; n < end; ++n) {
-      float sum = args.accumulate ? y[n] : 0;
-      if (bias != nullptr) sum += bias[n];
-      y[n] = sum;
-    }
-  }
-}
-
 template <typename Load>
 void matmul_dense(const MatmulArgs& args, WorkRange strips) {
   const Matrix& matrix = *args.matrix;
@@ -175,14 +151,7 @@ void matmul_dense(const MatmulArgs& args, WorkRange strips) {
     count = std::min(tile_strips(args.rows), strips.end - strip);
     if (count == 3) count = 2;
     for (uint32_t k = 0; k < matrix.inputs; k += kPanelInputs) {
-      Panel panel;
-      panel.strip_bytes = matrix.strip_bytes();
-      panel.weights = matrix.weights + strip * panel.strip_bytes + uint64_t{k} * Load::kInputBytes;
-      panel.x = args.x + k;
-      panel.x_stride = args.x_stride;
-      panel.inputs = std::min(kPanelInputs, matrix.inputs - k);
-      panel.y = args.y + strip * kStripOutputs;
-      panel.y_stride = args.y_stride;
+      const Panel panel = panel_of(args, strip, k);
       tiles<Load>(panel, args.rows, count);
     }
   }
@@ -211,24 +180,12 @@ void widen_int4(const uint8_t* words, const uint8_t* zeros, uint32_t inputs, flo
 
 void matmul_int4(const MatmulArgs& args, WorkRange strips) {
   const Matrix& matrix = *args.matrix;
-  const uint32_t panel_inputs = matrix.panel_inputs();
   alignas(64) float widened[kPanelInputs * kStripOutputs];  // [inputs of a panel, 16]
   for (uint32_t strip = strips.begin; strip < strips.end; ++strip) {
-    const uint8_t* words = matrix.weights + strip * matrix.strip_bytes();
-    for (uint32_t k = 0; k < matrix.inputs; k += panel_inputs) {
-      const uint64_t group = uint64_t{strip} * matrix.groups() + k / matrix.group_inputs;
-      Panel panel;
+    for (uint32_t k = 0; k < matrix.inputs; k += matrix.panel_inputs()) {
+      Panel panel = panel_of(args, strip, k);
+      widen_int4(panel.weights, panel.zeros, panel.inputs, widened);
       panel.weights = reinterpret_cast<const uint8_t*>(widened);
-      panel.x = args.x + k;
-      panel.x_stride = args.x_stride;
-      panel.inputs = std::min(panel_inputs, matrix.inputs - k);
-      panel.y = args.y + strip * kStripOutputs;
-      panel.y_stride = args.y_stride;
-      panel.scale = matrix.scales + group * kStripOutputs;
-      widen_int4(words + uint64_t{k} * kStripOutputs / 2,
-                 matrix.zeros + group * kStripOutputs,
-                 panel.inputs,
-                 widened);
       tiles<LoadF32>(panel, args.rows, 1);
     }
   }

@@ -1,13 +1,13 @@
 // Which instructions the kernels may use: found by CPUID once, never by how this file was compiled.
-// SLUICE_ISA=scalar|avx2 asks for one path, so that tests can run each on one machine. All paths
-// give the same bits, so the choice changes nothing but speed.
+// SLUICE_ISA=scalar|avx2|avx512 asks for one path, so that tests can run each on one machine. All
+// paths give the same bits, so the choice changes nothing but speed.
 #pragma once
 
 #include "runtime/status.h"
 
 namespace sluice {
 
-enum class Isa { kScalar, kAvx2 };
+enum class Isa { kScalar, kAvx2, kAvx512 };
 
 const char* isa_name(Isa isa);
 

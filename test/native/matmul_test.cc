@@ -18,7 +18,7 @@ using check::MatrixShape;
 using check::PackedMatrix;
 using check::RandomSource;
 
-constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2};
+constexpr Isa kIsas[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512};
 constexpr float kPoison = 12345;
 
 struct Rows {
@@ -114,38 +114,54 @@ TEST("matmul agrees with float64 for every kind of weights") {
   }
 }
 
-TEST("a row of matmul has the same bits alone, in any crowd and over any split") {
+void check_rows_alone(Isa isa) {
+  if (!has_isa(isa)) SKIP(std::string("this processor has no ") + isa_name(isa));
   RandomSource random(12);
   for (const MatrixShape& shape : shapes()) {
     const PackedMatrix packed = make_matrix(shape, &random);
     const Rows x = make_rows(65, shape.inputs, &random);
     const uint32_t strips = packed.matrix.strips();
-    const Isa widest = has_isa(Isa::kAvx2) ? Isa::kAvx2 : Isa::kScalar;
-    const std::vector<float> whole = multiply(widest, packed, x, {{0, 65}, strips});
+    const std::vector<float> whole = multiply(isa, packed, x, {{0, 65}, strips});
     const size_t stride = whole.size() / 65;
     const auto same = [&](const std::vector<float>& some, uint32_t first) {
       return std::memcmp(some.data(), &whole[first * stride], some.size() * sizeof(float)) == 0;
     };
-    for (const uint32_t count : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 13u, 17u, 64u}) {
+    for (const uint32_t count : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 11u, 12u, 13u, 17u, 25u, 64u}) {
       const uint32_t first = random.below(65 - count + 1);
       const WorkRange rows{first, first + count};
       const uint32_t at_once = 1 + random.below(5);
-      CHECK(same(multiply(widest, packed, x, {rows, at_once}), first));
+      CHECK(same(multiply(isa, packed, x, {rows, at_once}), first));
     }
   }
 }
 
-TEST("the instruction sets agree to the bit") {
-  if (!has_isa(Isa::kAvx2)) SKIP("this processor has no AVX2");
+TEST("a row of matmul has the same bits alone, in any crowd and over any split, by AVX2") {
+  check_rows_alone(Isa::kAvx2);
+}
+
+TEST("a row of matmul has the same bits alone, in any crowd and over any split, by AVX-512") {
+  check_rows_alone(Isa::kAvx512);
+}
+
+void check_equals_reference(Isa isa) {
+  if (!has_isa(isa)) SKIP(std::string("this processor has no ") + isa_name(isa));
   RandomSource random(13);
   for (const MatrixShape& shape : shapes()) {
     const PackedMatrix packed = make_matrix(shape, &random);
     const Rows x = make_rows(9, shape.inputs, &random);
     const uint32_t strips = packed.matrix.strips();
     const std::vector<float> plain = multiply(Isa::kScalar, packed, x, {{0, 9}, strips});
-    const std::vector<float> fast = multiply(Isa::kAvx2, packed, x, {{0, 9}, strips});
+    const std::vector<float> fast = multiply(isa, packed, x, {{0, 9}, strips});
     CHECK(std::memcmp(plain.data(), fast.data(), plain.size() * sizeof(float)) == 0);
   }
+}
+
+TEST("AVX2 agrees with the reference to the bit") {
+  check_equals_reference(Isa::kAvx2);
+}
+
+TEST("AVX-512 agrees with the reference to the bit") {
+  check_equals_reference(Isa::kAvx512);
 }
 
 TEST("accumulate adds to what y holds") {

@@ -129,12 +129,14 @@ TEST("tokens and logprobs are the same bits for any chunk, any number of threads
     for (const uint32_t chunk : {1u, 7u, 16u, 64u}) {
       CHECK(outcome(load(folder, chunk % 2 + 1).get(), chunk) == wanted);
     }
-    if (!has_isa(Isa::kAvx2)) continue;
-    ::setenv("SLUICE_ISA", "scalar", 1);
-    const std::unique_ptr<Backend> plain = load(folder, 1);
-    ::unsetenv("SLUICE_ISA");
-    CHECK(plain->info().device.find("scalar") != std::string::npos);
-    CHECK(outcome(plain.get(), 40) == wanted);
+    for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+      if (!has_isa(isa)) continue;
+      ::setenv("SLUICE_ISA", isa_name(isa), 1);
+      const std::unique_ptr<Backend> other = load(folder, 1);
+      ::unsetenv("SLUICE_ISA");
+      CHECK(other->info().device.find(isa_name(isa)) != std::string::npos);
+      CHECK(outcome(other.get(), 40) == wanted);
+    }
   }
 }
 
