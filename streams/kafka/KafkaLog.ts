@@ -35,7 +35,9 @@ export interface KafkaLogOptions {
   readonly deliverWithinMs?: number
 }
 
-const groupTimes: GroupTimes = { heartbeatMs: 1000, sessionMs: 10_000, rebalanceMs: 10_000 }
+/** A member that is stopped holds up a rebalance for so long, and no longer. */
+const rebalanceMs = 3000
+const groupTimes: GroupTimes = { heartbeatMs: 500, sessionMs: 10_000, rebalanceMs }
 const connectTimeoutMs = 2000
 const requestTimeoutMs = 3000
 const lingerMs = 2

@@ -20,7 +20,8 @@ afterAll(async () => {
 
 it("a worker that is asked to stop hands over within a second", { timeout: 180_000 }, async () => {
   const { url } = await start("gateway", [])
-  const { gapMs, leftMs } = await measureHandOver(url, () => start("worker", paced), 1_000)
+  const startWorker = () => start("worker", paced)
+  const { gapMs, leftMs } = await measureHandOver({ url, startWorker, settleMs: 1_000 })
   process.stdout.write(`longest gap ${gapMs} ms, left after ${leftMs} ms\n`)
   assert.isBelow(gapMs, 1_000)
 })

@@ -1,6 +1,6 @@
-// What clients notice when a worker is asked to stop in the midst of their streams and another goes
-// on: the longest that any stream stood still. That no token is lost or doubled on the way is
-// checked against an undisturbed run.
+// What clients notice when a worker is asked to stop, or dies, in the midst of their streams and
+// another goes on: the longest that any stream stood still. That no token is lost or doubled on the
+// way is checked against an undisturbed run.
 import { setTimeout as sleep } from "node:timers/promises"
 import { assert } from "vitest"
 import type { Sluice } from "./server.ts"
@@ -66,11 +66,20 @@ export interface HandOver {
   readonly leftMs: number
 }
 
-export const measureHandOver = async (
-  url: string,
-  startWorker: () => Promise<Sluice>,
-  settleMs: number,
-): Promise<HandOver> => {
+export interface HandOverOptions {
+  readonly url: string
+  readonly startWorker: () => Promise<Sluice>
+  readonly settleMs: number
+  /** How the first worker goes; asked to, unless this says otherwise. */
+  readonly leave?: (worker: Sluice) => Promise<void>
+}
+
+const stopped = async (worker: Sluice): Promise<void> => {
+  assert.strictEqual(await worker.stop(), 0)
+}
+
+export const measureHandOver = async (options: HandOverOptions): Promise<HandOver> => {
+  const { url, startWorker, settleMs, leave = stopped } = options
   const first = await startWorker()
   const all = Array.from({ length: streams }, (_, index) => follow(url, index))
   await until("progress", () => all.every(({ ids }) => ids.length > 20))
@@ -79,7 +88,7 @@ export const measureHandOver = async (
   await sleep(settleMs)
   assert.isTrue(all.every(({ isDone }) => !isDone))
   const askedAt = performance.now()
-  assert.strictEqual(await first.stop(), 0)
+  await leave(first)
   const leftMs = Math.round(performance.now() - askedAt)
   await until("the end", () => all.every(({ isDone }) => isDone))
   for (const { ids } of all) {

@@ -52,6 +52,11 @@ export class Coordinator {
     }
   }
 
+  /** This machine's address on the way to it; null while there is no connection. */
+  get localHost(): string | null {
+    return this.#node === null ? null : this.#wire.node(this.#node).localHost
+  }
+
   check(code: number, what: string): void {
     if (elsewhere.has(code)) this.forget()
     orThrow(code, `group ${this.group}, ${what}`)

@@ -11,7 +11,15 @@ import { type Cluster, persist, retryMs } from "../wire/Cluster.ts"
 import { BrokerError, codes, toLogError } from "../wire/errors.ts"
 import type { Joined } from "../wire/requests.ts"
 import { Coordinator } from "./Coordinator.ts"
-import { decodeShare, encodeAdvert, protocolName, shareOut, topicsOf } from "./sharing.ts"
+import {
+  decodeShare,
+  encodeAdvert,
+  protocolName,
+  type Share,
+  shareOut,
+  topicsOf,
+} from "./sharing.ts"
+import { Vigil } from "./Vigil.ts"
 
 export interface GroupTimes {
   readonly heartbeatMs: number
@@ -28,9 +36,8 @@ export interface KafkaConsumerOptions {
   readonly times: GroupTimes
 }
 
-interface Share {
+interface GenerationShare extends Share {
   readonly generation: number
-  readonly partitions: ReadonlyArray<TopicPartition>
 }
 
 const commitWithinMs = 10_000
@@ -53,10 +60,14 @@ export class KafkaConsumer {
   /** By partition: the offset committed, as far as this member knows. */
   #committed = new Map<string, number>()
   readonly #paused = new Set<string>()
+  readonly #vigil: Vigil
+  /** Cuts the wait for the next beat short. */
+  #beatNow = () => {}
   #closed = false
 
   constructor(options: KafkaConsumerOptions) {
     this.#options = options
+    this.#vigil = new Vigil(options.consumer.member, (memberId) => void this.#buryMember(memberId))
     this.#coordinator = new Coordinator(options.cluster, options.consumer.group)
   }
 
@@ -123,6 +134,7 @@ export class KafkaConsumer {
   /** Its partitions go to others at once. */
   async leave(): Promise<void> {
     this.#closed = true
+    this.#vigil.close()
     this.#unfollow()
     this.#coordinator.interrupt()
     if (this.#memberId !== "") {
@@ -137,7 +149,7 @@ export class KafkaConsumer {
   }
 
   /** The generation, and this member's part of it. */
-  async #join(): Promise<Share> {
+  async #join(): Promise<GenerationShare> {
     const joined = await this.#enter()
     const leads = joined.leaderId === joined.memberId
     const groupAssignment = leads ? await this.#shareOut(joined.members) : []
@@ -146,7 +158,7 @@ export class KafkaConsumer {
     this.#coordinator.check(synced.errorCode, "sync")
     return {
       generation: joined.generationId,
-      partitions: decodeShare(synced.memberAssignment),
+      ...decodeShare(synced.memberAssignment),
     }
   }
 
@@ -155,15 +167,17 @@ export class KafkaConsumer {
     const { consumer, times } = this.#options
     const owned = [...this.#followers.values()].map(({ partition }) => partition)
     const { topics, slots } = consumer
-    const metadata = encodeAdvert({ topics, slots, owned, generation: this.#generation })
-    const args = {
-      sessionTimeout: times.sessionMs,
-      rebalanceTimeout: times.rebalanceMs,
-      protocolType: "consumer",
-      groupProtocols: [{ name: protocolName, metadata }],
+    const ask = async () => {
+      const post = await this.#vigil.postAt(this.#coordinator.localHost)
+      const metadata = encodeAdvert({ topics, slots, owned, generation: this.#generation, post })
+      return this.#coordinator.call("JoinGroup", {
+        sessionTimeout: times.sessionMs,
+        rebalanceTimeout: times.rebalanceMs,
+        protocolType: "consumer",
+        groupProtocols: [{ name: protocolName, metadata }],
+        ...this.#identity(this.#memberId),
+      })
     }
-    const ask = () =>
-      this.#coordinator.call("JoinGroup", { ...args, ...this.#identity(this.#memberId) })
     let joined = await ask()
     if (joined.errorCode === codes.memberIdRequired) {
       this.#memberId = joined.memberId
@@ -182,10 +196,11 @@ export class KafkaConsumer {
     return shareOut(members, (topic) => widths.get(topic) ?? 0)
   }
 
-  async #assign({ generation, partitions }: Share): Promise<void> {
+  async #assign({ generation, partitions, neighbours }: GenerationShare): Promise<void> {
     this.#unfollow()
     this.#committed = new Map(await this.#coordinator.committed(partitions))
     if (this.#closed) return
+    this.#vigil.watch(neighbours)
     this.#generation = generation
     const epoch = ++this.#epoch
     const kept = new Set(partitions.map(partitionKey))
@@ -206,11 +221,29 @@ export class KafkaConsumer {
     }
   }
 
+  /** A neighbour's process is gone: Kafka need not wait for its session to run out. */
+  async #buryMember(memberId: string): Promise<void> {
+    const { cluster, consumer } = this.#options
+    // On a connection of its own: a join on the other may be waiting for the very member.
+    const coordinator = new Coordinator(cluster, consumer.group)
+    try {
+      // Another neighbour, or the session, may have been faster: then Kafka does not know it.
+      await coordinator.call("LeaveGroup", this.#identity(memberId))
+    } catch {
+      // The session will tell.
+    } finally {
+      coordinator.close()
+    }
+    this.#beatNow()
+  }
+
   /** Until Kafka wants the group to share out anew. */
   async #beat(): Promise<void> {
     const { heartbeatMs } = this.#options.times
     for (let waitMs = heartbeatMs; !this.#closed;) {
-      await sleep(waitMs, undefined, { ref: false })
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#beatNow = resolve
+      await Promise.race([promise, sleep(waitMs, undefined, { ref: false })])
       if (this.#closed) return
       try {
         const args = { ...this.#identity(this.#memberId), groupGenerationId: this.#generation }

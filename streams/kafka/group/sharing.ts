@@ -5,6 +5,7 @@ import { assign, type Assignment, type Claimant } from "../../group/assign.ts"
 import type { TopicPartition } from "../../Log.ts"
 import { MemberAssignment, MemberMetadata } from "../wire/kafkajs.ts"
 import type { Joined } from "../wire/requests.ts"
+import type { Neighbour, Post } from "./Vigil.ts"
 
 export const protocolName = "sluice"
 const version = 1
@@ -15,9 +16,20 @@ export interface Advert {
   /** What it holds now, and of which generation: an older claim yields to a newer one. */
   readonly owned: ReadonlyArray<TopicPartition>
   readonly generation: number
+  /** Where it can be watched; null: nowhere. */
+  readonly post: Post | null
 }
 
-export const encodeAdvert = ({ topics, slots, owned, generation }: Advert): Buffer =>
+/** What a member is given: its partitions, and whom it watches over. */
+export interface Share {
+  readonly partitions: ReadonlyArray<TopicPartition>
+  readonly neighbours: ReadonlyArray<Neighbour>
+}
+
+/** Each is watched by so many: enough that one of them lives when it dies. */
+const neighboursMax = 8
+
+export const encodeAdvert = ({ topics, slots, owned, generation, post }: Advert): Buffer =>
   MemberMetadata.encode({
     version,
     topics,
@@ -25,6 +37,7 @@ export const encodeAdvert = ({ topics, slots, owned, generation }: Advert): Buff
       JSON.stringify({
         slots,
         generation,
+        post,
         owned: owned.map(({ topic, partition }) => [topic, partition]),
       }),
     ),
@@ -45,15 +58,25 @@ const fieldsOf = (userData: Buffer | null): Readonly<Record<string, unknown>> =>
   }
 }
 
+const postOf = (value: unknown): Post | null => {
+  if (typeof value !== "object" || value === null) return null
+  const { host, port, name }: Readonly<Record<string, unknown>> = { ...value }
+  const isPort = isWhole(port) && port > 0 && port < 65_536
+  return typeof host === "string" && isPort && typeof name === "string"
+    ? { host, port, name }
+    : null
+}
+
 const decodeAdvert = (bytes: Buffer): Advert => {
   const metadata = MemberMetadata.decode(bytes)
-  const { slots, generation, owned } = fieldsOf(metadata?.userData ?? null)
+  const { slots, generation, owned, post } = fieldsOf(metadata?.userData ?? null)
   const pairs = Array.isArray(owned) ? owned.filter(isPair) : []
   return {
     topics: metadata?.topics ?? [],
     slots: isWhole(slots) && slots > 0 ? slots : 1,
     generation: isWhole(generation) ? generation : -1,
     owned: pairs.map(([topic, partition]) => ({ topic, partition })),
+    post: postOf(post),
   }
 }
 
@@ -82,18 +105,45 @@ export const shareOut = (
     )
   const claimants: ReadonlyArray<Claimant> = adverts
   const assigned = assign(claimants, partitions, previous)
-  return adverts.map(({ id }) => ({ memberId: id, memberAssignment: encodeShare(assigned[id]) }))
+  const watched = adverts.flatMap(({ id, post }) => (post === null ? [] : { memberId: id, post }))
+  return adverts.map(({ id }) => {
+    const share = { partitions: assigned[id] ?? [], neighbours: neighboursOf(id, watched) }
+    return { memberId: id, memberAssignment: encodeShare(share) }
+  })
 }
 
-const encodeShare = (partitions: ReadonlyArray<TopicPartition> = []): Buffer => {
+/** Those that come after it in a ring. */
+const neighboursOf = (id: string, watched: ReadonlyArray<Neighbour>): ReadonlyArray<Neighbour> => {
+  const others = watched
+    .filter(({ memberId }) => memberId !== id)
+    .toSorted((a, b) => (a.memberId < b.memberId ? -1 : 1))
+  const after = others.filter(({ memberId }) => memberId > id)
+  return [...after, ...others.slice(0, others.length - after.length)].slice(0, neighboursMax)
+}
+
+const encodeShare = ({ partitions, neighbours }: Share): Buffer => {
   const byTopic = Map.groupBy(partitions, ({ topic }) => topic)
   const assignment = Object.fromEntries(
     [...byTopic].map(([topic, list]) => [topic, list.map(({ partition }) => partition)]),
   )
-  return MemberAssignment.encode({ version, assignment, userData: Buffer.alloc(0) })
+  const userData = Buffer.from(JSON.stringify({ neighbours }))
+  return MemberAssignment.encode({ version, assignment, userData })
 }
 
-export const decodeShare = (bytes: Buffer): ReadonlyArray<TopicPartition> =>
-  Object.entries(MemberAssignment.decode(bytes)?.assignment ?? {}).flatMap(([topic, list]) =>
-    list.map((partition) => ({ topic, partition })),
-  )
+export const decodeShare = (bytes: Buffer): Share => {
+  const decoded = MemberAssignment.decode(bytes)
+  const { neighbours } = fieldsOf(decoded?.userData ?? null)
+  return {
+    partitions: Object.entries(decoded?.assignment ?? {}).flatMap(([topic, list]) =>
+      list.map((partition) => ({ topic, partition })),
+    ),
+    neighbours: Array.isArray(neighbours) ? neighbours.flatMap(neighbourOf) : [],
+  }
+}
+
+const neighbourOf = (value: unknown): ReadonlyArray<Neighbour> => {
+  if (typeof value !== "object" || value === null) return []
+  const { memberId, post }: Readonly<Record<string, unknown>> = { ...value }
+  const seen = postOf(post)
+  return typeof memberId === "string" && seen !== null ? [{ memberId, post: seen }] : []
+}

@@ -91,6 +91,11 @@ export class Node {
     return this.#send(connection, { ...call, response })
   }
 
+  /** This machine's address as the broker sees it; null while there is no connection. */
+  get localHost(): string | null {
+    return this.#connection?.socket?.localAddress ?? null
+  }
+
   /** What is on its way fails. The next call opens it again. */
   close(): void {
     if (this.#connection !== null) this.#drop(this.#connection, "it was closed")

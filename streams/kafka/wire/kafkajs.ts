@@ -22,7 +22,11 @@ export interface RequestQueue {
 
 export interface Connection {
   readonly requestQueue: RequestQueue
-  readonly socket?: { readonly destroy: () => void; readonly setNoDelay: (on: boolean) => void }
+  readonly socket?: {
+    readonly destroy: () => void
+    readonly setNoDelay: (on: boolean) => void
+    readonly localAddress?: string
+  }
   readonly connect: () => Promise<unknown>
   readonly disconnect: () => Promise<unknown>
   readonly isConnected: () => boolean
@@ -65,9 +69,10 @@ interface AssignerProtocol {
       readonly assignment: Readonly<Record<string, ReadonlyArray<number>>>
       readonly userData: Buffer
     }) => Buffer
-    readonly decode: (
-      bytes: Buffer,
-    ) => { readonly assignment: Readonly<Record<string, ReadonlyArray<number>>> } | null
+    readonly decode: (bytes: Buffer) => {
+      readonly assignment: Readonly<Record<string, ReadonlyArray<number>>>
+      readonly userData: Buffer | null
+    } | null
   }
 }
 
