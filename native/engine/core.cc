@@ -87,6 +87,7 @@ Status Core::step(uint64_t now_ms, StepReport* report) {
   report->blocks_free = kv_.free_count();
   report->blocks = kv_.block_count();
   report->entries = std::exchange(entries_, {});
+  report->ids = std::exchange(entry_ids_, {});
   return Status::ok();
 }
 
@@ -185,6 +186,8 @@ Status Core::launch(const Plan& plan, const std::vector<SequenceRef>& admitted) 
   if (plan.running.empty() && admitted.empty()) return Status::ok();
   in_flight_.emplace_back();
   Launch& next = in_flight_.back();
+  next.batch.sequences.reserve(plan.running.size() + admitted.size());
+  next.shares.reserve(plan.running.size() + admitted.size());
   for (const Share& share : plan.running) {
     const SequenceRef& sequence = running_[share.index];
     kv_.extend(&sequence->table, sequence->launched + share.query_tokens);
@@ -206,6 +209,11 @@ Status Core::collect() {
   const Launch done = std::move(in_flight_.front());
   in_flight_.pop_front();
   SLUICE_CHECK_EQ(result.sequences.size(), done.shares.size());
+  // Milliseconds on the device were long enough for the caches to forget every sequence.
+  for (const LaunchedShare& share : done.shares) share.sequence->prefetch();
+  for (const LaunchedShare& share : done.shares) share.sequence->prefetch_last_id();
+  entries_.reserve(entries_.size() + done.shares.size());
+  entry_ids_.reserve(entry_ids_.size() + done.shares.size());
   for (size_t i = 0; i < done.shares.size(); ++i) apply(done.shares[i], &result.sequences[i]);
   collected_tokens_ += done.tokens;
   collected_sequences_ += static_cast<uint32_t>(done.shares.size());
@@ -222,7 +230,8 @@ void Core::apply(const LaunchedShare& share, SequenceResult* result) {
   if (share.sample) {
     --s.draws_in_flight;
     s.ids.push_back(result->sampled.id);
-    entry.ids.push_back(result->sampled.id);
+    entry_ids_.push_back(result->sampled.id);
+    entry.id_count = 1;
     if (entry.has_logprobs) entry.logprobs.push_back(std::move(result->sampled));
   }
   kv_.publish(&s);
@@ -260,6 +269,7 @@ StepEntry Core::entry_of(const Sequence& sequence) const {
   StepEntry entry;
   entry.sequence = sequence.source.handle;
   entry.position = sequence.generated_tokens();
+  entry.first_id = static_cast<uint32_t>(entry_ids_.size());
   entry.cached_tokens = sequence.cached_tokens;
   entry.has_logprobs = sequence.sampling.logprobs >= 0;
   return entry;

@@ -89,6 +89,7 @@ class Core {
   std::deque<Launch> in_flight_;
   // Of the step being made.
   std::vector<StepEntry> entries_;
+  std::vector<uint32_t> entry_ids_;
   uint32_t collected_tokens_ = 0;
   uint32_t collected_sequences_ = 0;
   uint32_t preempted_ = 0;

@@ -23,10 +23,12 @@ bool arrived_before(const Sequence& a, const Sequence& b) {
   return a.serial < b.serial;
 }
 
+OrderKey order_key(const Sequence& sequence, uint64_t now_ms) {
+  return {effective_priority(sequence, now_ms), sequence.source.arrived_at_ms, sequence.serial};
+}
+
 bool goes_before(const Sequence& a, const Sequence& b, uint64_t now_ms) {
-  const double priority_a = effective_priority(a, now_ms);
-  const double priority_b = effective_priority(b, now_ms);
-  return priority_a != priority_b ? priority_a < priority_b : arrived_before(a, b);
+  return order_key(a, now_ms) < order_key(b, now_ms);
 }
 
 }  // namespace sluice

@@ -26,41 +26,53 @@ uint32_t chunk_max(const ScheduleInput& input, bool alone) {
   return chunk == 0 ? fair : std::min(fair, chunk);
 }
 
-std::vector<uint32_t> by_priority(const ScheduleInput& input,
-                                  const std::vector<uint32_t>& without) {
-  std::vector<uint32_t> order;
+// A running sequence and its place in order, taken down once: a comparison then reads no sequence.
+struct Candidate {
+  OrderKey key;
+  uint32_t index = 0;
+  uint32_t uncomputed = 0;
+};
+
+std::vector<Candidate> by_priority(const ScheduleInput& input,
+                                   const std::vector<uint32_t>& without) {
+  std::vector<Candidate> order;
+  order.reserve(input.running.size());
   for (uint32_t i = 0; i < input.running.size(); ++i) {
     const bool preempted = std::find(without.begin(), without.end(), i) != without.end();
-    if (!preempted && input.running[i]->uncomputed_tokens() > 0) order.push_back(i);
+    const uint32_t uncomputed = input.running[i]->uncomputed_tokens();
+    if (preempted || uncomputed == 0) continue;
+    order.push_back({order_key(*input.running[i], input.now_ms), i, uncomputed});
   }
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return goes_before(*input.running[a], *input.running[b], input.now_ms);
-  });
+  const auto is_before = [](const Candidate& a, const Candidate& b) { return a.key < b.key; };
+  // Most steps find them as the step before left them.
+  if (!std::is_sorted(order.begin(), order.end(), is_before)) {
+    std::sort(order.begin(), order.end(), is_before);
+  }
   return order;
 }
 
 void share_running(const ScheduleInput& input, Room* room, Plan* plan) {
-  const std::vector<uint32_t> order = by_priority(input, plan->preempt);
+  const std::vector<Candidate> order = by_priority(input, plan->preempt);
+  plan->running.reserve(order.size());
   uint32_t prompts = 0;
-  for (const uint32_t index : order) {
-    const Sequence& sequence = *input.running[index];
-    if (sequence.uncomputed_tokens() > 1) {
+  for (const Candidate& candidate : order) {
+    if (candidate.uncomputed > 1) {
       ++prompts;
       continue;
     }
-    const uint32_t blocks = growth_now(sequence);
+    const uint32_t blocks = growth_now(*input.running[candidate.index]);
     if (blocks > room->blocks || room->tokens == 0) continue;
     room->blocks -= blocks;
     --room->tokens;
-    plan->running.push_back({index, 1});
+    plan->running.push_back({candidate.index, 1});
   }
   const bool alone = prompts <= 1 && input.waiting.empty();
-  for (const uint32_t index : order) {
-    const uint32_t uncomputed = input.running[index]->uncomputed_tokens();
-    const uint32_t share = std::min({uncomputed, chunk_max(input, alone), room->tokens});
-    if (uncomputed <= 1 || share == 0) continue;
+  for (const Candidate& candidate : order) {
+    if (candidate.uncomputed <= 1) continue;
+    const uint32_t share = std::min({candidate.uncomputed, chunk_max(input, alone), room->tokens});
+    if (share == 0) continue;
     room->tokens -= share;
-    plan->running.push_back({index, share});
+    plan->running.push_back({candidate.index, share});
   }
 }
 

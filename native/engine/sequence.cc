@@ -7,9 +7,9 @@
 namespace sluice {
 
 Sequence::Sequence(Submission submission, uint64_t order, const std::vector<uint32_t>& eos_ids)
-    : source(std::move(submission)),
-      serial(order),
-      prompt_tokens(static_cast<uint32_t>(source.prompt.size())),
+    : serial(order),
+      prompt_tokens(static_cast<uint32_t>(submission.prompt.size())),
+      source(std::move(submission)),
       sampling(source.sampling) {
   const size_t output_max = std::max<size_t>(source.max_tokens, source.generated.size());
   ids.reserve(prompt_tokens + output_max);
@@ -24,6 +24,11 @@ Sequence::Sequence(Submission submission, uint64_t order, const std::vector<uint
     banned_early.insert(banned_early.end(), eos_ids.begin(), eos_ids.end());
   }
   sampling.biases = source.biases;
+}
+
+void Sequence::prefetch() const {
+  const auto* line = reinterpret_cast<const char*>(this);
+  for (size_t at = 0; at < kHotBytes; at += alignof(Sequence)) __builtin_prefetch(line + at, 1);
 }
 
 uint32_t Sequence::uncomputed_tokens() const {

@@ -18,19 +18,20 @@
 
 namespace sluice {
 
+// What every step reads comes first, for the sake of the caches.
 struct Submission {
   uint32_t handle = 0;
+  uint32_t max_tokens = 0;
+  uint32_t min_tokens = 0;
+  int32_t priority = 0;  // 0 first
+  uint64_t arrived_at_ms = 0;
+  std::vector<uint32_t> stop_ids;
+  bool ignore_eos = false;
+  SamplingArgs sampling;  // its biases span is set by the Sequence, from `biases`
   std::vector<uint32_t> prompt;
   // Drawn by earlier attempts: fed, never drawn again; they are output in every count.
   std::vector<uint32_t> generated;
-  SamplingArgs sampling;  // its biases span is set by the Sequence, from `biases`
   std::vector<LogitBias> biases;
-  std::vector<uint32_t> stop_ids;
-  uint32_t max_tokens = 0;
-  uint32_t min_tokens = 0;
-  bool ignore_eos = false;
-  int32_t priority = 0;  // 0 first
-  uint64_t arrived_at_ms = 0;
   std::string cache_salt;
 };
 
@@ -45,7 +46,9 @@ struct KvTable {
   PrefixLink tail;         // of the last of those
 };
 
-struct Sequence {
+// Between two steps a device works for milliseconds, and the caches forget: what every step reads
+// lies together in front, kHotBytes of it, and prefetch() asks for all of it at once.
+struct alignas(64) Sequence {
   Sequence(Submission submission, uint64_t serial, const std::vector<uint32_t>& eos_ids);
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
@@ -58,28 +61,31 @@ struct Sequence {
   bool wants_prompt_scores() const {
     return source.sampling.prompt_logprobs >= 0 && !prompt_scored;
   }
+  void prefetch() const;
+  void prefetch_last_id() const { __builtin_prefetch(ids.data() + ids.size(), 1); }
 
-  Submission source;      // as submitted; its prompt and generated are in ids now
   const uint64_t serial;  // order of submission; breaks ties of arrival
   const uint32_t prompt_tokens;
-  std::vector<uint32_t> ids;           // reserved to its greatest length: never moves
-  std::vector<uint32_t> banned_early;  // not drawn below min_tokens
-  SamplingArgs sampling;
-
   uint32_t slot = 0;  // valid while running
   uint32_t computed = 0;
   uint32_t launched = 0;
   uint32_t draws_in_flight = 0;
-  KvTable table;
-  std::vector<uint32_t> swap_slots;  // of a preempted sequence whose KV is in host memory
-
-  uint64_t admitted_step = 0;
   uint32_t preemptions = 0;
-  bool was_admitted = false;
+  std::vector<uint32_t> ids;  // reserved to its greatest length: never moves
+  uint64_t admitted_step = 0;
   uint32_t cached_tokens = 0;  // prompt tokens that its first admission found in the prefix cache
-  bool prompt_scored = false;
-  std::vector<SampledToken> prompt_scores;
   Finish finish = Finish::kNone;
+  bool was_admitted = false;
+  bool prompt_scored = false;
+  KvTable table;
+  Submission source;  // as submitted; its prompt and generated are in ids now
+
+  SamplingArgs sampling;
+  std::vector<uint32_t> banned_early;  // not drawn below min_tokens
+  std::vector<uint32_t> swap_slots;    // of a preempted sequence whose KV is in host memory
+  std::vector<SampledToken> prompt_scores;
+
+  static constexpr size_t kHotBytes = 320;
 };
 
 }  // namespace sluice

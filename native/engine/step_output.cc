@@ -17,17 +17,19 @@ void pack_scores(const std::vector<SampledToken>& scores, std::vector<uint32_t>*
   }
 }
 
-void pack_entry(const StepEntry& entry, std::vector<uint32_t>* words) {
+void pack_entry(const StepEntry& entry,
+                std::span<const uint32_t> ids,
+                std::vector<uint32_t>* words) {
   const uint32_t flags = (entry.has_logprobs ? 1U : 0U) | (entry.has_prompt_logprobs ? 2U : 0U);
   words->insert(words->end(),
                 {entry.sequence,
                  static_cast<uint32_t>(entry.ending.finish),
                  entry.ending.stop_word,
                  entry.position,
-                 static_cast<uint32_t>(entry.ids.size()),
+                 static_cast<uint32_t>(ids.size()),
                  entry.cached_tokens,
                  flags});
-  words->insert(words->end(), entry.ids.begin(), entry.ids.end());
+  words->insert(words->end(), ids.begin(), ids.end());
   if (entry.has_logprobs) pack_scores(entry.logprobs, words);
   if (entry.has_prompt_logprobs) {
     words->push_back(static_cast<uint32_t>(entry.prompt_logprobs.size()));
@@ -39,7 +41,7 @@ void pack_entry(const StepEntry& entry, std::vector<uint32_t>* words) {
 
 std::vector<uint32_t> pack_step(const StepReport& report) {
   std::vector<uint32_t> words;
-  words.reserve(kStepHeaderWords + report.entries.size() * (kStepEntryWords + 1));
+  words.reserve(kStepHeaderWords + report.entries.size() * kStepEntryWords + report.ids.size());
   words.insert(words.end(),
                {kStepLayoutVersion,
                 static_cast<uint32_t>(report.step),
@@ -53,7 +55,7 @@ std::vector<uint32_t> pack_step(const StepReport& report) {
                 report.blocks_free,
                 report.blocks,
                 report.duration_us});
-  for (const StepEntry& entry : report.entries) pack_entry(entry, &words);
+  for (const StepEntry& entry : report.entries) pack_entry(entry, report.ids_of(entry), &words);
   return words;
 }
 

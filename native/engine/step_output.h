@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/finish.h"
@@ -18,10 +19,11 @@ struct StepEntry {
   uint32_t sequence = 0;
   Ending ending;
   uint32_t position = 0;  // of the first id
-  std::vector<uint32_t> ids;
+  uint32_t first_id = 0;  // of the report's ids
+  uint32_t id_count = 0;
   uint32_t cached_tokens = 0;
   bool has_logprobs = false;
-  std::vector<SampledToken> logprobs;  // as ids
+  std::vector<SampledToken> logprobs;  // as its ids
   bool has_prompt_logprobs = false;
   std::vector<SampledToken> prompt_logprobs;  // of prompt tokens 1..
 };
@@ -37,6 +39,11 @@ struct StepReport {
   uint32_t blocks = 0;
   uint32_t duration_us = 0;
   std::vector<StepEntry> entries;
+  std::vector<uint32_t> ids;  // of all entries: one allocation for hundreds of them
+
+  std::span<const uint32_t> ids_of(const StepEntry& entry) const {
+    return std::span(ids).subspan(entry.first_id, entry.id_count);
+  }
 };
 
 std::vector<uint32_t> pack_step(const StepReport& report);

@@ -200,7 +200,7 @@ class Soak {
       if (!status.is_ok()) check::fail(__FILE__, __LINE__, status.message());
       REQUIRE(status.is_ok());
       core.check_invariants();
-      for (const StepEntry& entry : report.entries) take(entry);
+      for (const StepEntry& entry : report.entries) take(entry, report.ids_of(entry));
     }
     CHECK(live_.empty());
     CHECK_EQ(core.blocks_free(), limits_.blocks);
@@ -242,13 +242,13 @@ class Soak {
     core->submit(std::move(s));
   }
 
-  void take(const StepEntry& entry) {
+  void take(const StepEntry& entry, std::span<const uint32_t> ids) {
     const auto found = live_.find(entry.sequence);
     REQUIRE(found != live_.end());
-    CHECK(entry.ids.size() <= found->second);
-    found->second -= static_cast<uint32_t>(entry.ids.size());
-    for (const uint32_t id : entry.ids) CHECK(id < backend_->info().vocab_size);
-    tokens_ += entry.ids.size();
+    CHECK(ids.size() <= found->second);
+    found->second -= static_cast<uint32_t>(ids.size());
+    for (const uint32_t id : ids) CHECK(id < backend_->info().vocab_size);
+    tokens_ += ids.size();
     if (entry.ending.finish != Finish::kNone) live_.erase(found);
   }
 

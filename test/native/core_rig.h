@@ -47,7 +47,8 @@ class CoreRig {
     for (const StepEntry& entry : report.entries) {
       RigResult& result = results[entry.sequence];
       if (result.ending.finish != Finish::kNone) ++result.entries_after_end;
-      result.ids.insert(result.ids.end(), entry.ids.begin(), entry.ids.end());
+      const std::span<const uint32_t> ids = report.ids_of(entry);
+      result.ids.insert(result.ids.end(), ids.begin(), ids.end());
       result.ending = entry.ending;
       result.cached_tokens = entry.cached_tokens;
     }

@@ -158,20 +158,20 @@ class Round {
       const auto found = expected_.find(entry.sequence);
       CHECK(found != expected_.end());
       if (found == expected_.end()) continue;
-      check_entry(entry, &found->second);
+      check_entry(entry, report.ids_of(entry), &found->second);
       if (entry.ending.finish == Finish::kNone) continue;
       expected_.erase(found);
       *quiet = 0;
     }
   }
 
-  void check_entry(const StepEntry& entry, Expected* expected) {
+  void check_entry(const StepEntry& entry, std::span<const uint32_t> ids, Expected* expected) {
     const Solo& solo = expected->solo;
     CHECK_EQ(entry.position, expected->position);
-    for (size_t i = 0; i < entry.ids.size(); ++i, ++expected->position) {
+    for (size_t i = 0; i < ids.size(); ++i, ++expected->position) {
       CHECK(expected->position < solo.ids.size());
       if (expected->position >= solo.ids.size()) return;
-      CHECK_EQ(entry.ids[i], solo.ids[expected->position]);
+      CHECK_EQ(ids[i], solo.ids[expected->position]);
       if (entry.has_logprobs) {
         CHECK_EQ(entry.logprobs[i].logprob, solo.logprobs[expected->position]);
       }

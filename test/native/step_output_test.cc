@@ -29,7 +29,8 @@ TEST("a packed step has the documented words") {
   first.sequence = 11;
   first.ending = {Finish::kStop, 6};
   first.position = 9;
-  first.ids = {5};
+  report.ids = {5};
+  first.id_count = 1;
   first.cached_tokens = 16;
   first.has_logprobs = true;
   first.logprobs = {{5, -0.5f, {{5, -0.5f}, {8, -1.5f}}}};

@@ -124,7 +124,7 @@ Status run_once(Core* core, TimedBackend* backend, const Work& work, Run* run) {
   while (core->has_work()) {
     StepReport report;
     SLUICE_RETURN_IF_ERROR(core->step(0, &report));
-    for (const StepEntry& entry : report.entries) run->tokens += entry.ids.size();
+    run->tokens += report.ids.size();
     if (first_seconds == 0 && run->tokens > 0) {
       first_seconds = seconds_since(start);
       first_tokens = run->tokens;
