@@ -1,6 +1,24 @@
 // The Avro schemas as JSON text, current and past: no file is read at run time. Generated
 // from the .avsc files beside this by schemas/generate.ts (`npm run schemas`): edit those.
 export const avroText = {
+  ControlEvent: [
+    '{"type":"record","name":"ControlEvent","namespace":"sluice","fields":[{"name":"eventId","t',
+    'ype":"string"},{"name":"at","type":"long"},{"name":"by","type":"string"},{"name":"entity",',
+    '"type":"string"},{"name":"after","type":["null","string"],"default":null},{"name":"change"',
+    ',"type":[{"type":"record","name":"SettingChanged","fields":[{"name":"key","type":"string"}',
+    ',{"name":"value","type":["null","string"],"default":null}]},{"type":"record","name":"Rollo',
+    'utStarted","fields":[{"name":"model","type":"string"},{"name":"from","type":"string"},{"na',
+    'me":"to","type":"string"},{"name":"fromSource","type":"string"},{"name":"source","type":"s',
+    'tring"},{"name":"stages","type":{"type":"array","items":"int"}},{"name":"stageMs","type":"',
+    'long"},{"name":"windowMs","type":"long"},{"name":"graceMs","type":"long"}]},{"type":"recor',
+    'd","name":"RolloutStageEntered","fields":[{"name":"stage","type":"int"}]},{"type":"record"',
+    ',"name":"RolloutPaused","fields":[{"name":"reason","type":"string","default":""}]},{"type"',
+    ':"record","name":"RolloutResumed","fields":[{"name":"reason","type":"string","default":""}',
+    ']},{"type":"record","name":"RolloutRolledBack","fields":[{"name":"reason","type":"string"}',
+    ']},{"type":"record","name":"RolloutCompleted","fields":[{"name":"reason","type":"string","',
+    'default":""}]},{"type":"record","name":"VersionRetired","fields":[{"name":"version","type"',
+    ':"string"}]}]}]}',
+  ].join(""),
   DeadLetter: [
     '{"type":"record","name":"DeadLetter","namespace":"sluice","fields":[{"name":"requestId","t',
     'ype":"string"},{"name":"deadAt","type":"long"},{"name":"attempts","type":"int"},{"name":"c',

@@ -9,6 +9,8 @@ import { compileCheck } from "./check.ts"
 import { type PublishedSchema, publishedSchemas, type SchemaName } from "./ids.ts"
 import { readTokenFrame, writeTokenFrame } from "./tokenFrame.ts"
 import type {
+  ControlChange,
+  ControlEvent,
   DeadLetter,
   KeyClaimed,
   RequestAccepted,
@@ -36,6 +38,7 @@ export interface Codecs {
   readonly deadLetter: Codec<DeadLetter>
   readonly workerStatus: Codec<WorkerStatus>
   readonly keyClaimed: Codec<KeyClaimed>
+  readonly controlEvent: Codec<ControlEvent>
 }
 
 const headerBytes = 5
@@ -139,6 +142,29 @@ const makeTokenFrameCodec = (schemas: ReadonlyArray<PublishedSchema>): Codec<Tok
   }
 }
 
+/** As avsc holds a union of records: under the record's full name. */
+type WrappedEvent = Omit<ControlEvent, "change"> & { readonly change: Record<string, object> }
+
+const wrapped = ({ change: { kind, ...fields }, ...event }: ControlEvent): WrappedEvent => ({
+  ...event,
+  change: { [`sluice.${kind}`]: fields },
+})
+
+const makeControlEventCodec = (schemas: ReadonlyArray<PublishedSchema>): Codec<ControlEvent> => {
+  const inner = makeCodec<WrappedEvent>("ControlEvent", schemas)
+  return {
+    encode: (event) => inner.encode(wrapped(event)),
+    decode: (bytes) => {
+      const event = inner.decode(bytes)
+      if (event instanceof CodecError) return event
+      const [name = "", fields = {}] = Object.entries(event.change)[0] ?? []
+      // The schema has no other records than those of ControlChange.
+      const change = { kind: name.replace("sluice.", ""), ...fields } as ControlChange
+      return { ...event, change }
+    },
+  }
+}
+
 const makeCodecs = (schemas: ReadonlyArray<PublishedSchema>): Codecs => {
   const deadLetter = makeCodec<DeadLetter>("DeadLetter", schemas)
   return {
@@ -151,6 +177,7 @@ const makeCodecs = (schemas: ReadonlyArray<PublishedSchema>): Codecs => {
     },
     workerStatus: makeCodec("WorkerStatus", schemas),
     keyClaimed: makeCodec("KeyClaimed", schemas),
+    controlEvent: makeControlEventCodec(schemas),
   }
 }
 

@@ -45,6 +45,7 @@ const nameOf = (named: Named): string => {
 /** The unions of records, each under the name by which its TypeScript type is exported. */
 const unionName = (record: string, field: string): string => {
   if (record === "TokenFrame" && field === "entries") return "TokenEntry"
+  if (record === "ControlEvent" && field === "change") return "ControlChange"
   throw new Error(`${record}.${field}: a union of records needs a name in schemas/generate.ts`)
 }
 

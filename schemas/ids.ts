@@ -29,4 +29,5 @@ export const publishedSchemas: ReadonlyArray<PublishedSchema> = [
   current("WorkerStatus", 1, 5),
   current("RequestAccepted", 2, 6),
   current("KeyClaimed", 1, 7),
+  current("ControlEvent", 1, 8),
 ]

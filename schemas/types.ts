@@ -1,6 +1,101 @@
 // What travels in the logs, as TypeScript types. Generated from the .avsc files beside this
 // by schemas/generate.ts (`npm run schemas`): edit those. Longs are whole, within 2^53.
 
+/** A setting's value for every process, until the next change. */
+export interface SettingChanged {
+  readonly kind: "SettingChanged"
+  readonly key: string
+  /** as JSON; null: what each process's own configuration says */
+  readonly value: string | null
+}
+
+/** Another version is to be loaded beside the one that serves, and to take its place by stages. */
+export interface RolloutStarted {
+  readonly kind: "RolloutStarted"
+  readonly model: string
+  /** the version that serves */
+  readonly from: string
+  readonly to: string
+  /** the folder of the version that serves */
+  readonly fromSource: string
+  /** the folder of the new version */
+  readonly source: string
+  /** percent of the requests; the last is 100 */
+  readonly stages: ReadonlyArray<number>
+  /** how long each stage is watched */
+  readonly stageMs: number
+  /** what is judged together */
+  readonly windowMs: number
+  /** after the last stage, until the old version is unloaded */
+  readonly graceMs: number
+}
+
+export interface RolloutStageEntered {
+  readonly kind: "RolloutStageEntered"
+  /** index in stages */
+  readonly stage: number
+}
+
+/** The split stays as it is until the rollout is promoted, resumed or rolled back. */
+export interface RolloutPaused {
+  readonly kind: "RolloutPaused"
+  readonly reason: string
+}
+
+export interface RolloutResumed {
+  readonly kind: "RolloutResumed"
+  readonly reason: string
+}
+
+/**
+ * All requests go to the version that served before; the new one is unloaded when its last request
+ * has ended.
+ */
+export interface RolloutRolledBack {
+  readonly kind: "RolloutRolledBack"
+  readonly reason: string
+}
+
+/** The new version serves; the old one is unloaded after its grace. */
+export interface RolloutCompleted {
+  readonly kind: "RolloutCompleted"
+  readonly reason: string
+}
+
+/** Its workers unload it. */
+export interface VersionRetired {
+  readonly kind: "VersionRetired"
+  readonly version: string
+}
+
+export type ControlChange =
+  | SettingChanged
+  | RolloutStarted
+  | RolloutStageEntered
+  | RolloutPaused
+  | RolloutResumed
+  | RolloutRolledBack
+  | RolloutCompleted
+  | VersionRetired
+
+/**
+ * A change that operators, or who decides for them, made to what runs. Counts iff `after` is the
+ * newest event of its entity that counts: of two who decide at once, the first in the log did.
+ */
+export interface ControlEvent {
+  /** its own; a repetition changes nothing */
+  readonly eventId: string
+  /** ms since the epoch */
+  readonly at: number
+  /** who asked, or which process decided */
+  readonly by: string
+  /** what it is about: config/<setting>, rollout/<model> */
+  readonly entity: string
+  /** the event id that its writer saw as the entity's newest; null: none */
+  readonly after: string | null
+  readonly change: ControlChange
+}
+
 /**
  * A request that kept killing its workers, with what is needed to look at it and to send it again.
  */

@@ -7,7 +7,7 @@ export const tiers: ReadonlyArray<Tier> = ["priority", "default", "flex"]
 export const tokenTopic = "sluice.tokens"
 export const commandTopic = "sluice.commands"
 export const deadLetterTopic = "sluice.dead-letters"
-const controlTopic = "sluice.control"
+export const controlTopic = "sluice.control"
 export const workerTopic = "sluice.workers"
 export const keyTopic = "sluice.keys"
 

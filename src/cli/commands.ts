@@ -25,9 +25,21 @@ export interface Command {
 }
 
 const model = ["model", "servedModelName", "modelVersion"]
-const listen = ["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"]
+const listen = [
+  ...["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"],
+  "prices",
+]
 const log = ["data", "log", "kafka", "registry", "logLevel"]
-const engine = ["dtype", "device", "gpuMemory", "deterministic", "engine", "worker", "scripted"]
+const engine = [
+  "dtype",
+  "device",
+  "gpuMemory",
+  "deterministic",
+  "engine",
+  "worker",
+  "scripted",
+  "tiers",
+]
 const all = [...model, ...listen, "redis", ...log, ...engine]
 
 export const processes: Readonly<Record<ProcessKind, Command>> = {
@@ -82,12 +94,24 @@ export const processes: Readonly<Record<ProcessKind, Command>> = {
 
 const config: Command = {
   name: "config",
-  summary: "prints every setting in force and where it came from",
+  summary: "prints every setting in force and where it came from; changes some everywhere",
   about: [
     "Reads sluice.yaml, SLUICE_* variables and flags as `serve` would, and prints the outcome.",
+    "`set` changes a setting in the control log: every process on the same log has it within a",
+    "second, without a restart. Limits, rates, API keys, tiers and prices may change so; what is",
+    "wrong is refused before it is written. `history` lists a setting's changes, and `rollback`",
+    "takes the last one back, or all after the one that is named.",
   ],
   settings: all,
-  examples: [["sluice config --port 9000", "shows port from --port, the rest as it is"]],
+  examples: [
+    ["sluice config --port 9000", "shows port from --port, the rest as it is"],
+    ["sluice config set rate.burst 500 --data ./data", "on Kafka: --kafka broker:9092"],
+    ["sluice config rollback rate.burst", "as it was before"],
+  ],
+  actions: ["set", "get", "history", "rollback"],
+  actionOptional: true,
+  operand: "<setting> <value>",
+  operandsMax: 2,
 }
 
 const doctor: Command = {

@@ -10,6 +10,8 @@
 import { Context, Effect, Layer } from "effect"
 import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
+import { Control } from "../control/Control.ts"
+import { layerLiveConfig } from "../control/liveConfig.ts"
 import { Enqueue } from "../enqueue/Enqueue.ts"
 import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
@@ -30,6 +32,7 @@ import { KeyLog } from "../../streams/KeyLog.ts"
 import type { LogError } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
+import { ControlLog } from "../../streams/ControlLog.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import type { ProcessKind } from "./commands.ts"
 import { layerStore } from "./store.ts"
@@ -55,9 +58,14 @@ const layerLogs = Layer.mergeAll(
   DeadLetterLog.layer,
   WorkerLog.layer,
   KeyLog.layer,
+  ControlLog.layer,
 ).pipe(Layer.provideMerge(layerStore))
 
-const layerGround = Layer.mergeAll(layerLogs, layerTokenizer, layerEventLoop).pipe(
+/** The configuration from here up is what the control log makes of it. */
+const layerGround = Layer.mergeAll(layerTokenizer, layerEventLoop).pipe(
+  Layer.provideMerge(layerLiveConfig),
+  Layer.provideMerge(Control.layer),
+  Layer.provideMerge(layerLogs),
   Layer.provideMerge(layerMetrics),
 )
 

@@ -33,6 +33,8 @@ const groups: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["", "Flags:"],
   ["limits.", "Limits of what a client may ask:"],
   ["rate.", "How often a client may ask:"],
+  ["tiers.", "Shares of the tiers where all wait:"],
+  ["prices.", "Prices, for usage:"],
   ["heartbeat.", "Idle streams:"],
   ["log.", "The log:"],
   ["worker.", "The worker and its engine:"],

@@ -71,6 +71,10 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     const asked = { action: action ?? "", name, withPrompts: switches.has("prompts") }
     return deadLettersCommand(loaded.config, asked, { out, err })
   }
+  if (command.name === "config" && action !== null) {
+    const { configChanges } = await import("./configChanges.ts")
+    return configChanges(loaded.config, { action, operands }, { out, err })
+  }
   if (command.name === "doctor") {
     const { doctor } = await import("./doctor.ts")
     return doctor(loaded.config, out)

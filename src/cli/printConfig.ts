@@ -1,17 +1,9 @@
 // `sluice config`: every setting in force, in the form of sluice.yaml, each with where it came
 // from. Keys of clients are counted, never shown.
-import { Predicate } from "effect"
 import type { Loaded } from "../config/load.ts"
 import type { Setting } from "../config/setting.ts"
 import { allSettings } from "../config/settings.ts"
-
-const valueAt = (config: unknown, key: string): unknown =>
-  key
-    .split(".")
-    .reduce<unknown>(
-      (value, part) => (Predicate.hasProperty(value, part) ? value[part] : undefined),
-      config,
-    )
+import { valueAt } from "../config/valueAt.ts"
 
 /** A secret's line is a comment: what is printed can be used as a file, and gives nothing away. */
 const line = ({ key, secret, show }: Setting<unknown>, leaf: string, value: unknown): string =>

@@ -4,10 +4,12 @@ import { Context, Layer } from "effect"
 import { defaults } from "./settings.ts"
 
 export interface ApiKey {
+  /** As clients send it, or "sha256:" and its digest in hex. */
   readonly key: string
   readonly tenant: string
-  readonly requestsPerSecond: number
-  readonly burst: number
+  /** Absent: rate.requestsPerSecond and rate.burst. */
+  readonly requestsPerSecond?: number
+  readonly burst?: number
   /** The deadline of its requests that name none; absent: limits.requestTimeoutMs. */
   readonly requestTimeoutMs?: number
 }
@@ -43,6 +45,10 @@ export interface ConfigShape {
   /** Of a key that names no rate of its own; without keys, of all callers together. */
   readonly rate: { readonly requestsPerSecond: number; readonly burst: number }
   readonly limits: Limits
+  /** What each tier gets where all want slots: their weights. */
+  readonly tiers: { readonly priority: number; readonly default: number; readonly flex: number }
+  /** Of a million tokens, in the operator's currency. */
+  readonly prices: { readonly promptPerMillion: number; readonly completionPerMillion: number }
   readonly log: LogConfig
   readonly worker: WorkerConfig
   readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }

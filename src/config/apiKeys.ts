@@ -1,7 +1,7 @@
 // API keys as a file or a variable gives them: a list of objects, or "key, tenant:key". A key that
 // names no rate or deadline has the general one.
 import { Schema } from "effect"
-import type { ApiKey, ConfigShape } from "./Config.ts"
+import type { ApiKey } from "./Config.ts"
 import { type Setting, setting } from "./setting.ts"
 
 const positive = Schema.Int.check(Schema.isGreaterThan(0))
@@ -41,13 +41,8 @@ export const apiKeys: Setting<ReadonlyArray<Entry>> = {
   secret: true,
 }
 
-/** A key's entry with all that it left out. */
-export const fullKey =
-  (rate: ConfigShape["rate"]) =>
-  ({ requestTimeoutMs, ...given }: Entry, index: number): ApiKey => ({
-    key: given.key,
-    tenant: given.tenant ?? `key-${index + 1}`,
-    requestsPerSecond: given.requestsPerSecond ?? rate.requestsPerSecond,
-    burst: given.burst ?? rate.burst,
-    ...(requestTimeoutMs === undefined ? {} : { requestTimeoutMs }),
-  })
+/** A key's entry with its tenant, where it named none. */
+export const fullKey = (given: Entry, index: number): ApiKey => ({
+  ...given,
+  tenant: given.tenant ?? `key-${index + 1}`,
+})

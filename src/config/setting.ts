@@ -18,6 +18,9 @@ export interface Setting<A> {
   readonly show: (value: unknown) => string
 }
 
+/** What becomes of each setting: read, listed, or its default taken. */
+export type Get = <A>(setting: Setting<A>) => A
+
 export const variableOf = (key: string): string =>
   `SLUICE_${key
     .replace(/[.]/g, "_")
@@ -136,6 +139,18 @@ export const share = (key: string, fallback: number, about: string): Setting<num
     expects: "a number above 0 and at most 1",
     about,
     fromText: (given) => (/^\d*[.]?\d+$/.test(given) ? Number(given) : undefined),
+  })
+
+const priceMax = 1_000_000
+
+/** An amount of money, 0 unless given. */
+export const price = (key: string, about: string): Setting<number> =>
+  setting(key, {
+    schema: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: priceMax })),
+    fallback: 0,
+    expects: `an amount from 0 to ${priceMax}`,
+    about,
+    fromText: (given) => (/^\d+(?:[.]\d+)?$/.test(given) ? Number(given) : undefined),
   })
 
 const kibi = 1024

@@ -3,7 +3,8 @@
 import { basename } from "node:path"
 import { apiKeys, fullKey } from "./apiKeys.ts"
 import { brokers, url } from "./servers.ts"
-import type { ConfigShape, Limits, LogConfig, WorkerConfig } from "./Config.ts"
+import { limits } from "./limits.ts"
+import type { ConfigShape, LogConfig, WorkerConfig } from "./Config.ts"
 import { bundledModel } from "./packageRoot.ts"
 import {
   bytes,
@@ -12,13 +13,13 @@ import {
   integer,
   list,
   path,
+  price,
+  type Get,
   type Setting,
   share,
   text,
   truth,
 } from "./setting.ts"
-
-type Get = <A>(setting: Setting<A>) => A
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -43,9 +44,11 @@ export const readSettings = (get: Get): ConfigShape => {
     model,
     servedModelName: named === "" ? basename(model) : named,
     rate,
-    apiKeys: get(apiKeys).map(fullKey(rate)),
+    apiKeys: get(apiKeys).map(fullKey),
     ...front(get),
     limits: limits(get),
+    tiers: tiers(get),
+    prices: prices(get),
     log: log(get),
     worker: worker(get),
     heartbeat: heartbeat(get),
@@ -69,6 +72,8 @@ type Front = Omit<
   | "rate"
   | "apiKeys"
   | "limits"
+  | "tiers"
+  | "prices"
   | "log"
   | "worker"
   | "heartbeat"
@@ -140,54 +145,16 @@ const heartbeat = (get: Get): ConfigShape["heartbeat"] => ({
   everyMs: get(duration("heartbeat.everyMs", [100, hour], 15_000, "How often, when idle.")),
 })
 
-const limits = (get: Get): Limits => ({
-  bodyBytes: get(bytes("limits.bodyBytes", [KiB, GiB], 4 * MiB, "A request's body at most.")),
-  headerBytes: get(
-    bytes("limits.headerBytes", [KiB, MiB], 16 * KiB, "A request's headers at most."),
-  ),
-  bodyTimeoutMs: get(
-    duration("limits.bodyTimeoutMs", [100, hour], 10_000, "How long a body may take to arrive."),
-  ),
-  promptsMax: get(integer("limits.promptsMax", [1, 4096], 128, "Prompts of one request.")),
-  choicesMax: get(integer("limits.choicesMax", [1, 4096], 128, "Choices of one request.")),
-  stopStringsMax: get(integer("limits.stopStringsMax", [1, 256], 16, "Stop strings.")),
-  logprobsMax: get(integer("limits.logprobsMax", [0, 100], 20, "Alternatives with logprobs.")),
-  connectionsMax: get(
-    integer("limits.connectionsMax", [1, million], 10_000, "Connections open at once."),
-  ),
-  socketRequestsMax: get(
-    integer("limits.socketRequestsMax", [1, 4096], 64, "Requests running on one WebSocket."),
-  ),
-  subscriberBytes: get(
-    bytes(
-      "limits.subscriberBytes",
-      [KiB, 64 * MiB],
-      256 * KiB,
-      "Held for a client that reads slowly; past it the stream waits for the client.",
-    ),
-  ),
-  keysMax: get(
-    integer(
-      "limits.keysMax",
-      [1, 100 * million],
-      500_000,
-      "Idempotency keys remembered; each about 250 bytes, for as long as log.retentionMs.",
-    ),
-  ),
-  requestTimeoutMs: get(
-    duration(
-      "limits.requestTimeoutMs",
-      [100, 24 * hour],
-      10 * 60_000,
-      "A request's deadline, unless it or its key names another.",
-    ),
-  ),
-  cancelOnDisconnect: get(
-    truth(
-      "limits.cancelOnDisconnect",
-      false,
-      "Cancel a request whose client leaves, unless it says otherwise.",
-    ),
+const tiers = (get: Get): ConfigShape["tiers"] => ({
+  priority: get(integer("tiers.priority", [1, 1000], 16, "Weight of the priority tier.")),
+  default: get(integer("tiers.default", [1, 1000], 4, "Weight of the default tier.")),
+  flex: get(integer("tiers.flex", [1, 1000], 1, "Weight of the flex tier.")),
+})
+
+const prices = (get: Get): ConfigShape["prices"] => ({
+  promptPerMillion: get(price("prices.promptPerMillion", "Of a million prompt tokens; for usage.")),
+  completionPerMillion: get(
+    price("prices.completionPerMillion", "Of a million generated tokens; for usage."),
   ),
 })
 

@@ -28,9 +28,9 @@ export interface Keys {
 type Asked = Deferred.Deferred<KeyHolder, LogError>
 
 export const makeKeys = Effect.gen(function* () {
-  const { log, limits } = yield* Config
+  const config = yield* Config
   const keyLog = yield* KeyLog
-  const holders = new KeyHolders(log.retentionMs)
+  const holders = new KeyHolders(config.log.retentionMs)
   /** Own claims that were not read back yet, by request. */
   const asked = new Map<string, Asked>()
   let lost: LogError | null = null
@@ -45,7 +45,7 @@ export const makeKeys = Effect.gen(function* () {
     }
   }
   yield* keyLog.tail({
-    since: (yield* Clock.currentTimeMillis) - log.retentionMs,
+    since: (yield* Clock.currentTimeMillis) - config.log.retentionMs,
     onClaims: (claims) => claims.forEach(take),
     onError: (error) => {
       lost = error
@@ -66,12 +66,14 @@ export const makeKeys = Effect.gen(function* () {
   })
 
   const keys: Keys = {
-    keysMax: limits.keysMax,
+    get keysMax() {
+      return config.limits.keysMax
+    },
     claim,
     holder: (keyDigest, nowMs) => holders.holder(keyDigest, nowMs),
     fullForMs: (nowMs) => {
       const endsInMs = holders.oldestEndsInMs(nowMs)
-      return holders.size < limits.keysMax ? 0 : Math.max(1, endsInMs)
+      return holders.size < config.limits.keysMax ? 0 : Math.max(1, endsInMs)
     },
   }
   return keys

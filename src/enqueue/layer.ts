@@ -68,7 +68,7 @@ const makeHomes = Effect.fnUntraced(function* (log: RequestLog["Service"], serve
 })
 
 const makeEnqueue = Effect.gen(function* () {
-  const { limits } = yield* Config
+  const config = yield* Config
   const { served } = yield* ModelCatalog
   const workers = yield* Workers
   const requestLog = yield* RequestLog
@@ -107,7 +107,7 @@ const makeEnqueue = Effect.gen(function* () {
   }
 
   const deadlineOf = ({ timeoutMs }: RequestDraft, acceptedAt: number) =>
-    acceptedAt + (timeoutMs ?? limits.requestTimeoutMs)
+    acceptedAt + (timeoutMs ?? config.limits.requestTimeoutMs)
 
   /** `isOnce`: under a key, so that every gateway must make it alike. */
   const prepare = Effect.fnUntraced(function* (

@@ -10,7 +10,6 @@ import {
   Exit,
   Layer,
   Queue,
-  Random,
   Schedule,
   Schema,
   Scope,
@@ -35,6 +34,7 @@ import { Heartbeat } from "./heartbeat.ts"
 import { readHistories } from "./histories.ts"
 import type { InFlight } from "./inFlight.ts"
 import { frameOf, ownFrameTest } from "./sources.ts"
+import { makeWorkerId } from "./workerId.ts"
 
 /** Why a worker cannot go on. It ends the process: what was in flight is continued from the log. */
 export class WorkerError extends Schema.TaggedError<WorkerError>()("WorkerError", {
@@ -83,18 +83,13 @@ const makeQueues = Effect.gen(function* () {
   }
 })
 
-const makeId = Effect.map(
-  Random.nextIntBetween(0, 2 ** 48),
-  (random) => `worker-${random.toString(16).padStart(12, "0")}`,
-)
-
 const makeParts = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const lost = yield* Deferred.make<never, WorkerError>()
   const lose = (reason: WorkerError["reason"], message: string) =>
     void Deferred.doneUnsafe(lost, Effect.fail(new WorkerError({ reason, message })))
   return {
-    id: yield* makeId,
+    id: yield* makeWorkerId,
     config: yield* Config,
     engine: yield* Engine,
     log: yield* Log,
@@ -122,6 +117,7 @@ const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
     makeText: makeTextStream,
     tokenizer: tokenizer.model,
     tierOf: new Map(tiers.map((tier) => [requestTopic(model, version, tier), tier])),
+    weights: () => config.tiers,
     tailStarts,
     backlog: { requestsMax: requestsAheadMax + engine.info.sequencesMax, promptTokensMax },
     claimsMax: worker.claimsMax,

@@ -12,8 +12,10 @@ export interface Waiting {
   readonly sequences: number
 }
 
+export type Weights = Readonly<Record<Tier, number>>
+
 /** Of 21 slots that all tiers want, 16 go to priority, 4 to default, 1 to flex. */
-const weights: Readonly<Record<Tier, number>> = { priority: 16, default: 4, flex: 1 }
+const usualWeights: Weights = { priority: 16, default: 4, flex: 1 }
 const order: ReadonlyArray<Tier> = ["priority", "default", "flex"]
 
 /** A head's weight grows by its own each such period of waiting, up to ageFactorMax times. */
@@ -32,7 +34,11 @@ export class Admission<A extends Waiting> {
   /** The charge of the tier that was served last: where an idle tier starts again. */
   #level = 0
 
-  constructor() {
+  readonly #weights: () => Weights
+
+  /** They are asked for at each charge: they may change. */
+  constructor(weights: () => Weights = () => usualWeights) {
+    this.#weights = weights
     const lane = (tier: Tier): Lane<A> => ({ tier, waiting: new Set(), charged: 0 })
     this.#lanes = { priority: lane("priority"), default: lane("default"), flex: lane("flex") }
   }
@@ -63,7 +69,7 @@ export class Admission<A extends Waiting> {
     if (best === null || head === null) return null
     best.waiting.delete(head)
     this.#level = best.charged
-    best.charged += charge(head, nowMs)
+    best.charged += charge(head, this.#weights()[head.tier], nowMs)
     return head
   }
 
@@ -86,8 +92,8 @@ const firstWithRoom = <A>(lane: Lane<A>, room: (item: A) => boolean): A | null =
   return null
 }
 
-const charge = (item: Waiting, nowMs: number): number => {
+const charge = (item: Waiting, weight: number, nowMs: number): number => {
   const waitedMs = Math.max(0, nowMs - item.arrivedAt)
   const age = Math.min(1 + waitedMs / agePeriodMs, ageFactorMax)
-  return item.sequences / (weights[item.tier] * age)
+  return item.sequences / (weight * age)
 }

@@ -6,7 +6,7 @@ import type { LogError, TopicPartition } from "../../streams/Log.ts"
 import type { RequestRecord } from "../../streams/RequestLog.ts"
 import type { MakeTextStream } from "../tokenizer/TextStream.ts"
 import type { TokenizerModel } from "../tokenizer/Tokenizer.ts"
-import { Admission } from "./admission.ts"
+import { Admission, type Weights } from "./admission.ts"
 import { Assignment, type Owned } from "./assignment.ts"
 import { Backlog, type BacklogBound } from "./backlog.ts"
 import type { Burial } from "./bury.ts"
@@ -27,6 +27,8 @@ export interface CoreOptions {
   readonly makeText: MakeTextStream
   readonly tokenizer: TokenizerModel
   readonly tierOf: ReadonlyMap<string, Tier>
+  /** Of the tiers' shares; asked for each time. */
+  readonly weights: () => Weights
   /** Where the tail of each token partition begins. */
   readonly tailStarts: ReadonlyArray<number>
   readonly backlog: BacklogBound
@@ -49,7 +51,7 @@ export interface CoreOptions {
 export class Core {
   readonly table = new InFlightTable()
   readonly assignment: Assignment
-  readonly admission = new Admission<InFlight>()
+  readonly admission: Admission<InFlight>
   readonly slots: Slots
   readonly writer: FrameWriter
   readonly lifecycle: Lifecycle
@@ -64,6 +66,7 @@ export class Core {
     const partitions = tailStarts.length
     this.#options = options
     this.assignment = new Assignment(options.tierOf)
+    this.admission = new Admission(options.weights)
     this.slots = new Slots(options.engine, options.adoptTokensMax)
     this.writer = new FrameWriter({ ...options, partitions })
     const { table, admission, slots, writer, assignment } = this

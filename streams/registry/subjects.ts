@@ -2,6 +2,7 @@
 import type { SchemaName } from "../../schemas/ids.ts"
 import {
   commandTopic,
+  controlTopic,
   deadLetterTopic,
   isRequestTopic,
   keyTopic,
@@ -15,6 +16,7 @@ const fixed: Readonly<Record<string, SchemaName>> = {
   [deadLetterTopic]: "DeadLetter",
   [workerTopic]: "WorkerStatus",
   [keyTopic]: "KeyClaimed",
+  [controlTopic]: "ControlEvent",
 }
 
 /** null: its records have no schema yet. */

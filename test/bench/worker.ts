@@ -61,6 +61,7 @@ const makeWorld = (scripted: ScriptedEngine, encoded: boolean): World => {
     makeText: makeTextStream,
     tokenizer: letters,
     tierOf: new Map([[topic.topic, "default"]]),
+    weights: () => ({ priority: 16, default: 4, flex: 1 }),
     tailStarts: ends.map(() => 0),
     backlog: { requestsMax: 2 * atOnce, promptTokensMax: 1e7 },
     claimsMax: 3,

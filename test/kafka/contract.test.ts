@@ -1,6 +1,7 @@
 // The log on a real Kafka keeps the same contract as the others: the same functions, unchanged.
 import { describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { controlCases, controlKeys } from "../contract/control.ts"
 import { logCases } from "../contract/log.ts"
 import { groupCases } from "../contract/logGroups.ts"
 import { retentionCases } from "../contract/logRetention.ts"
@@ -30,5 +31,11 @@ describe("the log on Kafka", () => {
         60_000,
       )
     }
+  }
+})
+
+describe("control on Kafka", () => {
+  for (const [i, { says, run }] of controlCases.entries()) {
+    it.live(says, () => Effect.scoped(run(plain, controlKeys[i % 3]!)), 60_000)
   }
 })

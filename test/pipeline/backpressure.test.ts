@@ -83,6 +83,7 @@ describe("a worker whose entries do not become durable", () => {
       makeText: makeTextStream,
       tokenizer: letters,
       tierOf: new Map([[topic, "default"]]),
+      weights: () => ({ priority: 16, default: 4, flex: 1 }),
       tailStarts: [0],
       backlog: { requestsMax: 10, promptTokensMax: 100 },
       claimsMax: 3,

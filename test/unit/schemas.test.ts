@@ -29,6 +29,7 @@ const codecOf = {
   DeadLetter: codecs.deadLetter,
   WorkerStatus: codecs.workerStatus,
   KeyClaimed: codecs.keyClaimed,
+  ControlEvent: codecs.controlEvent,
 } satisfies Record<SchemaName, unknown>
 
 /** As golden files hold values: bytes in hex, plain objects. */

@@ -41,7 +41,7 @@ export class Sockets extends Context.Service<
   static readonly layer = Layer.effect(
     Sockets,
     Effect.gen(function* () {
-      const { limits } = yield* Config
+      const config = yield* Config
       const pacer = yield* Pacer
       const run = yield* FiberSet.makeRuntime<Needs>()
       const open = new Set<WebSocket>()
@@ -49,7 +49,7 @@ export class Sockets extends Context.Service<
         noServer: true,
         clientTracking: false,
         perMessageDeflate: false,
-        maxPayload: limits.bodyBytes,
+        maxPayload: config.limits.bodyBytes,
       })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => open.forEach((ws) => ws.close(goingAway, "The server stops."))),
@@ -68,8 +68,8 @@ export class Sockets extends Context.Service<
           duplex,
           pacer,
           protocol: gate.protocol,
-          bytesMax: limits.subscriberBytes,
-          requestsMax: limits.socketRequestsMax,
+          bytesMax: config.limits.subscriberBytes,
+          requestsMax: config.limits.socketRequestsMax,
         })
         receive(ws, session, (inbox) => run(handleAll(ws, session, gate, inbox)))
       }

@@ -12,7 +12,8 @@ export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   telemetry: ["config"],
   config: [],
   client: [],
-  cli: [...stages, "tokenizer", "telemetry", "config"],
+  control: ["telemetry", "config"],
+  cli: [...stages, "control", "tokenizer", "telemetry", "config"],
 }
 
 /** A package and the only folders that may know it. */
