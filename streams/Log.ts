@@ -102,6 +102,12 @@ export interface ConsumerHandler {
     partition: TopicPartition,
     records: ReadonlyArray<LogRecord>,
   ) => void
+  /**
+   * These are on their way into an owned partition: a log that can tell says so once, before it
+   * delivers them. They may yet fail to get there, so nothing that outlives this process may follow
+   * from it.
+   */
+  readonly onEarly?: (partition: TopicPartition, records: ReadonlyArray<AppendRecord>) => void
   /** Called once when the consumer cannot go on; its partitions move to others. */
   readonly onError: (error: LogError) => void
 }

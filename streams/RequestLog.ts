@@ -3,11 +3,11 @@
 // worker group only when the request's terminal entry, and those of all earlier offsets of the
 // partition, are durable.
 import { Context, Effect, Layer, type Scope } from "effect"
-import { codecs } from "../schemas/codec.ts"
+import { CodecError, codecs } from "../schemas/codec.ts"
 import type { RequestAccepted, Tier } from "../schemas/types.ts"
 import { type ChatWanted, findChat } from "./findChat.ts"
 import { findRequest, findRequestAt, type FoundRequest } from "./findRequest.ts"
-import { type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
+import { type AppendRecord, type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
 import { partitionsOf } from "./partitionsOf.ts"
 import { type ReadRecord, readRecords } from "./readRecord.ts"
 import { groupOfTopic, isRequestTopic, requestTopic, tiers, workerGroup } from "./topics.ts"
@@ -28,8 +28,19 @@ export interface RequestConsumerOptions {
     partition: TopicPartition,
     requests: ReadonlyArray<RequestRecord>,
   ) => void
+  /** See Log.ts: these may never be delivered. */
+  readonly onEarly?: (
+    partition: TopicPartition,
+    requests: ReadonlyArray<{ readonly request: RequestAccepted; readonly bytes: Uint8Array }>,
+  ) => void
   readonly onError: (error: LogError) => void
 }
+
+const readEarly = (records: ReadonlyArray<AppendRecord>) =>
+  records.flatMap(({ value: bytes }) => {
+    const request = codecs.requestAccepted.decode(bytes)
+    return request instanceof CodecError ? [] : [{ request, bytes }]
+  })
 
 export interface RequestPlace {
   readonly partition: number
@@ -106,7 +117,7 @@ export class RequestLog extends Context.Service<
         find: (requestId) => findRequest(log, requestId),
         findAt: (partition, requestId) => findRequestAt(log, partition, requestId),
         findChat: (wanted) => findChat(log, wanted),
-        consume: ({ model, version, member, slots, onAssigned, onRequests, onError }) =>
+        consume: ({ model, version, member, slots, onAssigned, onRequests, onEarly, onError }) =>
           log.consume({
             group: workerGroup(model, version),
             member,
@@ -116,6 +127,9 @@ export class RequestLog extends Context.Service<
               onAssigned,
               onRecords: (epoch, partition, records) =>
                 onRequests(epoch, partition, readRecords(codecs.requestAccepted, records)),
+              ...(onEarly === undefined
+                ? {}
+                : { onEarly: (partition, records) => onEarly(partition, readEarly(records)) }),
               onError,
             },
           }),

@@ -189,6 +189,7 @@ const takeRequests = (parts: Parts, core: Core) =>
       }
     },
     onRequests: (_, partition, records) => core.onRecords(partition, records),
+    onEarly: (partition, requests) => core.onEarly(partition, requests),
     onError: parts.onLogLost,
   })
 

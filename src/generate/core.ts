@@ -11,6 +11,7 @@ import { Assignment, type Owned } from "./assignment.ts"
 import { Backlog, type BacklogBound } from "./backlog.ts"
 import type { Burial } from "./bury.ts"
 import { Deadlines } from "./deadline.ts"
+import { Early, type EarlyRequest } from "./early.ts"
 import type { Engine } from "./engine/Engine.ts"
 import type { StepOutput } from "./engine/stepOutput.ts"
 import { FrameWriter, type FrameWriterOptions } from "./flush.ts"
@@ -82,6 +83,7 @@ export class Core {
       assignment,
       lifecycle,
       tail: this.tail,
+      early: new Early({ table, tail: this.tail, writer, lifecycle, after: options.after }),
       tokenPartitions: partitions,
       now,
       bury: options.bury,
@@ -131,6 +133,12 @@ export class Core {
 
   onRecords(partition: TopicPartition, records: ReadonlyArray<RequestRecord>): void {
     this.#intake.onRecords(partition, records)
+    this.turn()
+  }
+
+  /** These are being appended, perhaps in vain. */
+  onEarly(partition: TopicPartition, requests: ReadonlyArray<EarlyRequest>): void {
+    this.#intake.onEarly(partition, requests)
     this.turn()
   }
 

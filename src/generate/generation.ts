@@ -11,7 +11,7 @@ import type {
 import type { TextStream } from "../tokenizer/TextStream.ts"
 import type { EngineSequence } from "./engine/Engine.ts"
 import type { StepEntry } from "./engine/stepOutput.ts"
-import type { FrameBuffer, Pending } from "./flush.ts"
+import type { FrameBuffer, Pending } from "./frameBuffer.ts"
 
 /** What earlier attempts logged of one choice. */
 export interface LoggedChoice {

@@ -35,6 +35,8 @@ export class InFlight {
   phase: Phase = "waiting"
   /** False once it left the table: late callbacks must not touch it. */
   isHeld = true
+  /** Its record is not known to be in the log yet: nothing of it may be logged. */
+  isEarly: boolean
   /** Of a request that may have been touched before; null: nobody can have, or it runs by now. */
   history: History | null = null
   claim: Claim | null = null
@@ -48,15 +50,17 @@ export class InFlight {
     readonly request: RequestAccepted
     readonly record: Uint8Array
     readonly tokenPartition: number
-    readonly origin: Origin
+    /** null: its record is only announced. */
+    readonly origin: Origin | null
     readonly arrivedAt: number
   }) {
-    const { request } = options
+    const { request, origin } = options
     this.request = request
     this.record = options.record
     this.tokenPartition = options.tokenPartition
     this.arrivedAt = options.arrivedAt
-    this.origins = [options.origin]
+    this.origins = origin === null ? [] : [origin]
+    this.isEarly = origin === null
     this.sequences = request.prompts.length * request.n
     this.promptTokens = request.prompts.reduce((sum, prompt) => sum + prompt.length, 0)
   }

@@ -8,6 +8,7 @@ import { isRequestId } from "../../streams/requestId.ts"
 import { requestTopic, tokenPartition } from "../../streams/topics.ts"
 import type { Assignment, Owned } from "./assignment.ts"
 import type { Burial } from "./bury.ts"
+import type { Early, EarlyRequest } from "./early.ts"
 import { InFlight, type InFlightTable, type Origin } from "./inFlight.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { TokenTail } from "./tail.ts"
@@ -23,6 +24,7 @@ export interface IntakeParts {
   readonly assignment: Assignment
   readonly lifecycle: Lifecycle
   readonly tail: TokenTail
+  readonly early: Early
   readonly tokenPartitions: number
   readonly now: () => number
   readonly bury: (burial: Burial) => void
@@ -43,17 +45,31 @@ export class Intake {
     }
   }
 
+  /** Of an owned partition; only those that could be started at once are taken. */
+  onEarly(partition: TopicPartition, requests: ReadonlyArray<EarlyRequest>): void {
+    const { assignment, early } = this.#parts
+    const owned = assignment.owned(partition)
+    if (owned === undefined || owned.freshFrom === Infinity) return
+    for (const { request, bytes } of requests) {
+      if (!early.isNew(request.requestId) || faultOf(request, owned.topic) !== null) continue
+      early.start(this.#itemOf(request, bytes, null))
+    }
+  }
+
   #take(owned: Owned, record: RequestRecord): void {
     const { topic, partition, freshFrom } = owned
     const { offset, timestamp, bytes, value: request } = record
     const origin: Origin = { topic, partition, offset, timestamp }
-    const { assignment, tail, lifecycle, bury } = this.#parts
+    const { assignment, tail, early, lifecycle, bury } = this.#parts
     if (request === null) {
       const message = "The record is not a RequestAccepted of a known version."
       return bury({ item: null, origin, record: bytes, code: "damaged_record", message })
     }
     const known = this.#parts.table.get(request.requestId)
-    if (known !== undefined) return joins(known, origin)
+    if (known !== undefined) {
+      joins(known, origin)
+      return early.confirm(known)
+    }
     if (tail.isSettled(request.requestId)) return assignment.done([origin])
     const item = this.#itemOf(request, bytes, origin)
     const fault = faultOf(request, topic)
@@ -63,7 +79,7 @@ export class Intake {
     lifecycle.arrive(item, isFresh)
   }
 
-  #itemOf(request: RequestAccepted, record: Uint8Array, origin: Origin): InFlight {
+  #itemOf(request: RequestAccepted, record: Uint8Array, origin: Origin | null): InFlight {
     return new InFlight({
       request,
       record,

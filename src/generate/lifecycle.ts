@@ -256,8 +256,10 @@ export class Lifecycle {
   drop(item: InFlight): void {
     if (!item.isHeld) return
     this.#leave(item)
-    this.#parts.deadlines.remove(item)
-    this.#parts.table.remove(item)
+    const { deadlines, table, writer } = this.#parts
+    deadlines.remove(item)
+    table.remove(item)
+    if (item.isEarly) writer.buffer(item.tokenPartition).forget(item.request.requestId)
   }
 
   /** The holder had its time and the request is still ours to see through. */

@@ -2,6 +2,7 @@
 // writer thread, states are read from the map, and members of this process hear of changes made
 // anywhere.
 import { Effect } from "effect"
+import type { AppendRecord, TopicPartition } from "../Log.ts"
 import type { GroupMember } from "../group/GroupMember.ts"
 import type { GroupStore } from "../group/GroupStore.ts"
 import { emptyGroup, type GroupState } from "../group/groupState.ts"
@@ -66,6 +67,11 @@ export class EmbeddedGroups implements GroupStore {
     const { reader, store } = this.#options
     reader.renew()
     return readCommitted(store, group, partition)
+  }
+
+  /** These are about to be committed, by this process or another. */
+  early(partition: TopicPartition, records: ReadonlyArray<AppendRecord>): void {
+    for (const member of this.members) member.early(partition, records)
   }
 
   /** Groups may have changed. */

@@ -14,7 +14,7 @@ import { openPeers, Peers } from "./Peers.ts"
 import { Reader } from "./Reader.ts"
 import { openStore, type Store } from "./Store.ts"
 import { readTopics } from "./topicTable.ts"
-import { type AppendTarget, Writer } from "./Writer.ts"
+import { type AppendTarget, type Committing, Writer } from "./Writer.ts"
 
 export interface EmbeddedLogOptions {
   /** Made where it is missing. */
@@ -55,11 +55,12 @@ interface Parts {
   readonly writer: Writer
   readonly followers: Followers
   readonly groups: EmbeddedGroups
+  readonly peers: Peers
   readonly times: GroupTimes
 }
 
 const service = (parts: Parts): Log["Service"] => {
-  const { store, reader, writer, followers, groups, times } = parts
+  const { store, reader, writer, followers, groups, peers, times } = parts
   const { members } = groups
   const world = { store: groups, source: reader, followers, members, times }
   const appendThen: Log["Service"]["appendThen"] = (partition, records, done) => {
@@ -86,7 +87,11 @@ const service = (parts: Parts): Log["Service"] => {
     offsetAt: (partition, timestamp) =>
       Effect.suspend(() => orFail(reader.offsetAt(partition, timestamp))),
     tail: (options) => tailTopic(reader, followers, options),
-    consume: (options) => consumeGroup(world, options),
+    consume: (options) => {
+      if (options.handler.onEarly !== undefined)
+        options.topics.forEach((topic) => peers.want(topic))
+      return consumeGroup(world, options)
+    },
     committed: (group, partition) => Effect.sync(() => groups.committed(group, partition)),
   })
 }
@@ -97,6 +102,7 @@ const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
   const worker = yield* openWriter({ folder: options.folder, mapBytes: options.mapBytes })
+  let announce: (appends: ReadonlyArray<Committing>) => void = () => undefined
   let wake: (partitions: ReadonlyArray<TopicPartition>) => void = () => undefined
   let lost: (error: LogError) => void = () => undefined
   const writer = yield* Effect.acquireRelease(
@@ -104,6 +110,7 @@ const make = Effect.fnUntraced(function* (
       () =>
         new Writer(worker, {
           now,
+          onCommitting: (appends) => announce(appends),
           onAppended: (partitions) => wake(partitions),
           onLost: (error) => lost(error),
         }),
@@ -118,8 +125,18 @@ const make = Effect.fnUntraced(function* (
     followers.wakeAll()
     groups.refresh()
   }
-  const peers = new Peers(look, () => groups.refresh())
+  const peers = new Peers({
+    onWake: look,
+    onChange: () => groups.refresh(),
+    onEarly: (partition, records) => groups.early(partition, records),
+  })
   yield* openPeers(options.folder, peers)
+  announce = (appends) => {
+    for (const { at, records } of appends) {
+      groups.early(at, records)
+      peers.announce(at, records)
+    }
+  }
   wake = (partitions) => {
     for (const partition of partitions) followers.wake(partition)
     peers.wake()
@@ -141,6 +158,7 @@ const make = Effect.fnUntraced(function* (
     writer,
     followers,
     groups,
+    peers,
     times: options.groupTimes ?? groupTimes,
   })
 })

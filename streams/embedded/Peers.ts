@@ -1,14 +1,17 @@
 // Wakes the readers of other processes on the same data folder: each process has a Unix socket
 // under wake/, connects to those it finds there, and writes a byte when something was committed.
 // The byte says "look", not what: where it cannot be written, one that was written before is still
-// unread and will do. A missed wake-up is made good by a slow look of one's own. Nothing here can
-// fail the log.
+// unread and will do. A missed wake-up is made good by a slow look of one's own. Who wants to hear
+// of a topic's records before they are committed says so, and is told where its socket has room.
+// Nothing here can fail the log.
 import { createHash } from "node:crypto"
 import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { Effect, Result, type Scope } from "effect"
+import type { AppendRecord, TopicPartition } from "../Log.ts"
+import { earlyWord, lookWord, type PeerWord, PeerWordReader, wantWord } from "./peerWords.ts"
 
 /** The kernel's bound on socket paths is 108 bytes on Linux and 104 elsewhere. */
 const pathBytesMax = 100
@@ -21,24 +24,52 @@ const wakeFolder = (logFolder: string, name: string): string => {
   return join(tmpdir(), `sluice-${hash}`)
 }
 
-export class Peers {
-  readonly #sockets = new Set<Socket>()
-  readonly #server: Server
-  readonly #onWake: () => void
+export interface PeersOptions {
+  /** Another process has committed something. */
+  readonly onWake: () => void
   /** A peer came or went: group members may have gone with it. */
-  readonly #onChange: () => void
+  readonly onChange: () => void
+  /** Another process is about to commit these; of topics that were asked for. */
+  readonly onEarly: (partition: TopicPartition, records: ReadonlyArray<AppendRecord>) => void
+}
 
-  constructor(onWake: () => void, onChange: () => void) {
-    this.#onWake = onWake
-    this.#onChange = onChange
+/** A peer may ask for so many topics. */
+const wantedMax = 64
+
+const hasRoom = (socket: Socket): boolean => socket.writableLength === 0 && socket.writable
+
+export class Peers {
+  /** And the topics that each wants to hear of early. */
+  readonly #sockets = new Map<Socket, Set<string>>()
+  readonly #wanted = new Set<string>()
+  readonly #server: Server
+  readonly #options: PeersOptions
+
+  constructor(options: PeersOptions) {
+    this.#options = options
     this.#server = createServer((socket) => this.#join(socket))
     this.#server.on("error", () => undefined)
   }
 
   /** Tells every other process that there is something new. */
   wake(): void {
-    for (const socket of this.#sockets) {
-      if (socket.writableLength === 0 && socket.writable) socket.write(wakeByte)
+    for (const socket of this.#sockets.keys()) if (hasRoom(socket)) socket.write(lookWord)
+  }
+
+  /** Asks all, and those who come, to say what is on its way into the topic. */
+  want(topic: string): void {
+    if (this.#wanted.has(topic)) return
+    this.#wanted.add(topic)
+    for (const socket of this.#sockets.keys()) socket.write(wantWord(topic))
+  }
+
+  announce(partition: TopicPartition, records: ReadonlyArray<AppendRecord>): void {
+    let word: Buffer | null = null
+    for (const [socket, wanted] of this.#sockets) {
+      if (!wanted.has(partition.topic) || !hasRoom(socket)) continue
+      word ??= earlyWord(partition, records)
+      if (word === null) return
+      socket.write(word)
     }
   }
 
@@ -63,7 +94,7 @@ export class Peers {
 
   close(): void {
     this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets.keys()) socket.destroy()
   }
 
   /** A socket that nobody listens on was left by a process that died. */
@@ -86,20 +117,35 @@ export class Peers {
       socket.destroy()
       return
     }
-    this.#sockets.add(socket)
+    const wanted = new Set<string>()
+    this.#sockets.set(socket, wanted)
     socket.unref()
     socket.setNoDelay(true)
-    socket.on("data", () => this.#onWake())
+    const reader = new PeerWordReader()
+    socket.on("data", (bytes: Buffer) => {
+      const words = reader.take(bytes)
+      if (words === null) socket.destroy()
+      else this.#hear(words, wanted)
+    })
     socket.on("error", () => undefined)
     socket.on("close", () => {
       this.#sockets.delete(socket)
-      this.#onChange()
+      this.#options.onChange()
     })
-    this.#onChange()
+    for (const topic of this.#wanted) socket.write(wantWord(topic))
+    this.#options.onChange()
+  }
+
+  #hear(words: ReadonlyArray<PeerWord>, wanted: Set<string>): void {
+    let looks = false
+    for (const word of words) {
+      if (word.kind === "look") looks = true
+      else if (word.kind === "early") this.#options.onEarly(word.partition, word.records)
+      else if (wanted.size < wantedMax) wanted.add(word.topic)
+    }
+    if (looks) this.#options.onWake()
   }
 }
-
-const wakeByte = Buffer.from([1])
 
 /** A peer that is stopped does not answer; nobody waits for it. */
 const openTimeout = "1 second"

@@ -24,6 +24,9 @@ interface Waiting extends PackedAppend {
   readonly done: OnAppended
 }
 
+/** An append on its way. */
+export type Committing = Pick<Waiting, "at" | "records">
+
 type OnReply = (reply: WriterReply) => void
 
 export interface AppendTarget {
@@ -34,6 +37,11 @@ export interface AppendTarget {
 
 export interface WriterOptions {
   readonly now: () => number
+  /**
+   * These go to the disk now, and nothing else was on its way there. While one commit follows the
+   * other nothing is announced: then time goes by in the queue, not on the disk.
+   */
+  readonly onCommitting: (appends: ReadonlyArray<Committing>) => void
   /** These have new records. Called after their appends were acknowledged. */
   readonly onAppended: (partitions: ReadonlyArray<TopicPartition>) => void
   /** The thread is gone; nothing can be written any more. */
@@ -151,14 +159,15 @@ export class Writer {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      this.#commit()
+      const taken = this.#commit()
+      if (taken.length > 0) this.#options.onCommitting(taken)
     })
   }
 
-  #commit(): void {
-    if (this.#gone) return
+  #commit(): ReadonlyArray<Waiting> {
+    if (this.#gone) return []
     const taken = this.#take()
-    if (taken.length === 0) return
+    if (taken.length === 0) return taken
     this.#committing = true
     const packed = pack(taken)
     const { bytes, groups } = packed
@@ -168,6 +177,7 @@ export class Writer {
       this.#settle(packed, reply)
       this.#commit()
     })
+    return taken
   }
 
   #take(): ReadonlyArray<Waiting> {

@@ -69,6 +69,22 @@ export const sealChunk = (chunk: Buffer, count: number, timestamp: number): void
   chunk.writeUInt32LE(crc32(chunk.subarray(4)), 0)
 }
 
+export interface RecordAt extends AppendRecord {
+  readonly end: number
+}
+
+/** What `writeRecord` wrote at `at`, its value as a view; null: the bytes end within it. */
+export const readRecordAt = (from: Buffer, at: number): RecordAt | null => {
+  if (at + recordHeaderBytes > from.length) return null
+  const keyed = from.readUInt32LE(at)
+  const keyStart = at + recordHeaderBytes
+  const valueStart = keyStart + Math.max(0, keyed - 1)
+  const end = valueStart + from.readUInt32LE(at + 4)
+  if (end > from.length) return null
+  const key = keyed === 0 ? null : from.toString("utf8", keyStart, valueStart)
+  return { key, value: from.subarray(valueStart, end), end }
+}
+
 export interface ChunkHeader {
   readonly count: number
   readonly timestamp: number
@@ -97,14 +113,10 @@ export const readChunk = (chunk: Buffer, base: number): ReadonlyArray<LogRecord>
   const records: Array<LogRecord> = []
   let at = chunkHeaderBytes
   for (let i = 0; i < count; i++) {
-    if (at + recordHeaderBytes > chunk.length) return damagedChunk(base, "it ends early")
-    const keyed = chunk.readUInt32LE(at)
-    const keyStart = at + recordHeaderBytes
-    const valueStart = keyStart + Math.max(0, keyed - 1)
-    const end = valueStart + chunk.readUInt32LE(at + 4)
-    if (end > chunk.length) return damagedChunk(base, "it ends early")
-    const key = keyed === 0 ? null : chunk.toString("utf8", keyStart, valueStart)
-    records.push({ offset: base + i, timestamp, key, value: chunk.subarray(valueStart, end) })
+    const record = readRecordAt(chunk, at)
+    if (record === null) return damagedChunk(base, "it ends early")
+    const { key, value, end } = record
+    records.push({ offset: base + i, timestamp, key, value })
     at = end
   }
   return records

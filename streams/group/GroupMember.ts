@@ -6,6 +6,7 @@ import type { Follower, Followers } from "../follow/Followers.ts"
 import { type RecordSource } from "../follow/RecordSource.ts"
 import { partitionKey } from "../partitionKey.ts"
 import {
+  type AppendRecord,
   type Commit,
   type Consumer,
   type ConsumerHandler,
@@ -103,6 +104,13 @@ export class GroupMember implements Consumer {
     }
     if (state.generation !== this.#generation) this.#assign(state)
     return true
+  }
+
+  /** These may come to be delivered soon. */
+  early(partition: TopicPartition, records: ReadonlyArray<AppendRecord>): void {
+    const key = partitionKey(partition)
+    if (this.#closed || this.#paused.has(key) || !this.#followed.has(key)) return
+    this.#handler.onEarly?.(partition, records)
   }
 
   close(): void {

@@ -215,6 +215,41 @@ describe("the bound", () => {
 })
 
 describe("several processes", () => {
+  it.live("hear of records on their way into what they consume, before they are there", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder("early")
+      const one = yield* opened(optionsOf(folder))
+      const other = yield* opened(optionsOf(folder))
+      yield* one.log.createTopics([topic("t"), topic("unheard")])
+      const heard: Array<string> = []
+      let isOurs = false
+      yield* other.use(
+        other.log.consume({
+          group: "group",
+          member: "other",
+          topics: ["t"],
+          slots: 1,
+          handler: {
+            onAssigned: () => (isOurs = true),
+            onEarly: (_, records) =>
+              heard.push(...records.map(({ value }) => `early ${Buffer.from(value)}`)),
+            onRecords: (_, __, records) => heard.push(...records.map(textOf)),
+            onError: (error) => assert.fail(error.message),
+          },
+        }),
+      )
+      yield* eventually("the assignment", () => isOurs)
+      for (const from of [one, other]) {
+        heard.length = 0
+        yield* from.log.append(at("unheard"), [record("x")])
+        yield* Effect.sleep(50)
+        yield* from.log.append(at("t"), [record("a"), record("b")])
+        yield* eventually("all of it", () => heard.length === 4)
+        assert.deepStrictEqual(heard, ["early a", "early b", "a", "b"])
+      }
+    }).pipe(Effect.scoped),
+  )
+
   it.live("append to the same partitions: one order for all, each its own order", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder("both")

@@ -22,6 +22,7 @@ const layerFaulty = Layer.effect(
   Effect.map(Log, (base) => {
     const draw = drawsOf(1)
     return faultyLog({
+      early: new Set(),
       base,
       leaders: new Leaders(liveHost),
       broker: liveHost,

@@ -120,7 +120,8 @@ describe("a worker whose entries do not become durable", () => {
 describe("the embedded log's writer", () => {
   it("refuses what comes while 256 MiB wait to be written", async () => {
     const silent = new Worker("setInterval(() => {}, 1000)", { eval: true })
-    const writer = new Writer(silent, { now: () => 0, onAppended: () => {}, onLost: () => {} })
+    const silence = { onCommitting: () => {}, onAppended: () => {}, onLost: () => {} }
+    const writer = new Writer(silent, { now: () => 0, ...silence })
     const value = Buffer.alloc(8 * 1024 * 1024)
     const target = { at: { topic: "t", partition: 0 }, topicId: 1, compacted: false }
     const reasons: Array<string> = []

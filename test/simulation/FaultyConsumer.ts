@@ -46,7 +46,15 @@ export class FaultyConsumer implements Consumer {
     this.#options = options
     this.#wires = wires
     this.#consumer = consumer
-    const { broker, client, faults } = options
+    const { broker, client, faults, early } = options
+    const { onEarly } = consumer.handler
+    // On a way of its own: it may come after the record, or say what never comes.
+    early.add((partition, records) => {
+      if (!this.#owned.has(partitionKey(partition))) return
+      wires.toClient.send(`${this.#lane} early`, () => {
+        if (!this.#hasLeft) onEarly?.(partition, records)
+      })
+    })
     const kick = () => {
       if (!client.isUp || client.isStopped) this.#end("kicked")
     }

@@ -33,8 +33,12 @@ export interface Faults {
   readonly portion: (count: number) => number
 }
 
+type OnEarly = (partition: TopicPartition, records: ReadonlyArray<AppendRecord>) => void
+
 export interface FaultyLogOptions {
   readonly base: Log["Service"]
+  /** Consumers of all processes that want to hear of records on their way into the log. */
+  readonly early: Set<OnEarly>
   readonly leaders: Leaders
   /** Where the shared log runs. */
   readonly broker: Host
@@ -70,7 +74,7 @@ class Appender {
   }
 
   readonly append: Log["Service"]["appendThen"] = (partition, records, done) => {
-    const { faults, client, count, leaders, broker, base } = this.#options
+    const { faults, client, count, leaders, broker, base, early } = this.#options
     const key = partitionKey(partition)
     const answer: Answer = { done, outcome: null }
     const answers = this.#answers.get(key) ?? []
@@ -84,6 +88,12 @@ class Appender {
         if (outcome !== null) tell(outcome.error, outcome.offset)
       }
     }
+    // The caller may use its buffers again.
+    const kept: ReadonlyArray<AppendRecord> = records.map((record) => ({
+      key: record.key,
+      value: new Uint8Array(record.value),
+    }))
+    for (const tell of early) tell(partition, kept)
     const fate = faults.fate()
     if (fate !== "well") count(fate)
     if (fate === "unsent") {
@@ -94,11 +104,6 @@ class Appender {
       client.after(faults.timeoutMs, () => settle(unknown(), -1))
       if (fate === "requestLost") return
     }
-    // The caller may use its buffers again.
-    const kept: ReadonlyArray<AppendRecord> = records.map((record) => ({
-      key: record.key,
-      value: new Uint8Array(record.value),
-    }))
     const write = (then: OnAppended) =>
       leaders.whenThere(partition, () => base.appendThen(partition, kept, then))
     this.#wires.toBroker.send(`append ${key}`, () => {

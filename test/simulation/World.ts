@@ -10,7 +10,7 @@ import { Effect } from "effect"
 import { Log as LogTag } from "../../streams/Log.ts"
 import { type ClientEnd, Connection } from "./Connection.ts"
 import { drawClients } from "./drafts.ts"
-import { type Fate, faultyLog } from "./FaultyLog.ts"
+import { type Fate, faultyLog, type FaultyLogOptions } from "./FaultyLog.ts"
 import { Gateway } from "./gateway.ts"
 import type { Machine } from "./Machine.ts"
 import { drawSettings, type Settings } from "./settings.ts"
@@ -50,6 +50,8 @@ export class World {
   readonly lags = new Map<Machine, number>()
   /** How many times as long everything between a machine and the log takes. */
   readonly slows = new Map<Machine, number>()
+  /** Consumers that hear of what is on its way into the log. */
+  readonly #early: FaultyLogOptions["early"] = new Set()
 
   constructor(simulation: Simulation, counts: Map<string, number>) {
     this.simulation = simulation
@@ -185,6 +187,7 @@ export class World {
       return "well"
     }
     return faultyLog({
+      early: this.#early,
       base: shared.log,
       leaders: shared.leaders,
       broker: shared.machine,

@@ -4,7 +4,7 @@
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { advance, startScript } from "../../src/generate/engine/scriptedSequence.ts"
 import type { ScriptRules } from "../../src/generate/engine/scriptedSequence.ts"
-import { FrameBuffer } from "../../src/generate/flush.ts"
+import { FrameBuffer } from "../../src/generate/frameBuffer.ts"
 import { Generation, sequenceOf } from "../../src/generate/generation.ts"
 import { makeTextStream } from "../../src/tokenizer/TextStream.ts"
 import type { Undisturbed } from "../support/checker/check.ts"

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { RequestAccepted, TokenEntry, TokensGenerated } from "../../../schemas/types.ts"
 import type { StepEntry } from "../../../src/generate/engine/stepOutput.ts"
-import { FrameBuffer } from "../../../src/generate/flush.ts"
+import { FrameBuffer } from "../../../src/generate/frameBuffer.ts"
 import { Generation, type LoggedChoice, sequenceOf } from "../../../src/generate/generation.ts"
 import { makeTextStream } from "../../../src/tokenizer/TextStream.ts"
 import { accepted, letters } from "../../support/generate.ts"

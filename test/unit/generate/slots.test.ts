@@ -4,7 +4,7 @@ import {
   makeScriptedEngine,
   scriptedDefaults,
 } from "../../../src/generate/engine/ScriptedEngine.ts"
-import { FrameBuffer } from "../../../src/generate/flush.ts"
+import { FrameBuffer } from "../../../src/generate/frameBuffer.ts"
 import { Generation } from "../../../src/generate/generation.ts"
 import { InFlight } from "../../../src/generate/inFlight.ts"
 import { Slots } from "../../../src/generate/slots.ts"
