@@ -92,8 +92,9 @@ export const kafkaRig = async (): Promise<Rig> => {
   const proxies = [await FaultProxy.listen(), await FaultProxy.listen(), await FaultProxy.listen()]
   const cluster = await KafkaCluster.start({ nodes: 3, proxies })
   const kafka = proxies.map(({ port }) => `127.0.0.1:${port}`).join(",")
+  // Past the proxies, which stand still meanwhile: preparing holds up this process.
+  new Deployment({ kafka: cluster.bootstrap }).prepare()
   const deployment = new Deployment({ kafka })
-  deployment.prepare()
   const brokers = addresses(cluster.bootstrap)
   const watched = watching(kafkaLog({ brokers, clientId: "torture" }))
   let away: Promise<void> = Promise.resolve()
