@@ -102,8 +102,16 @@ const submitUnder = Effect.fnUntraced(function* (
       .claim({ keyDigest, bodyDigest, requestId, replaces })
       .pipe(Effect.onError(() => Effect.sync(() => forget(requestId))))
     // Who comes too late may be taken for dead by others: it leaves the key to them.
-    const isLate = (yield* Clock.currentTimeMillis) - requestTime(requestId) >= helpMsMax
-    if (holder.requestId === requestId && !isLate) return yield* append(ready)
+    const isLate = Effect.map(
+      Clock.currentTimeMillis,
+      (now) => now - requestTime(requestId) >= helpMsMax,
+    )
+    if (holder.requestId === requestId && !(yield* isLate)) {
+      const appended = yield* append(ready)
+      if (!(yield* isLate)) return appended
+      // It stood still before its append, and may have been replaced meanwhile: the log knows.
+      return yield* keys.claim({ keyDigest, bodyDigest, requestId, replaces: null })
+    }
     forget(requestId)
     return holder.requestId === requestId ? yield* unconfirmed() : holder
   })

@@ -8,11 +8,15 @@ import { Effect, Queue } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
 import type { ReadRecord } from "../../streams/readRecord.ts"
+import { requestTime } from "../../streams/requestId.ts"
 import { History } from "./adopt.ts"
 import type { InFlight } from "./inFlight.ts"
 
 /** Logs' clocks may differ by so much between a request's record and its first entry. */
 const slackMs = 5_000
+
+/** Nobody waits for longer with an append. */
+const settledAheadMsMax = 3_600_000
 
 const retriesMax = 3
 
@@ -75,6 +79,13 @@ const readGroup = Effect.fn("Worker.readHistory")(function* (
   options.turn()
 })
 
-/** Nothing of a request is older than its first record. */
-const firstSeen = (item: InFlight): number =>
-  Math.min(...item.origins.map(({ timestamp }) => timestamp))
+/**
+ * Nothing of a request is older than its first record, but for the entry that settles one whose
+ * gateway was given up: that is younger than the id. An id that names a far older time was not made
+ * by a gateway.
+ */
+const firstSeen = (item: InFlight): number => {
+  const recordedAt = Math.min(...item.origins.map(({ timestamp }) => timestamp))
+  const madeAt = requestTime(item.request.requestId)
+  return madeAt > recordedAt - settledAheadMsMax ? Math.min(recordedAt, madeAt) : recordedAt
+}

@@ -4,7 +4,7 @@
 import type { RequestAccepted } from "../../schemas/types.ts"
 import type { TopicPartition } from "../../streams/Log.ts"
 import type { RequestRecord } from "../../streams/RequestLog.ts"
-import { isRequestId } from "../../streams/requestId.ts"
+import { isRequestId, requestTime } from "../../streams/requestId.ts"
 import { requestTopic, tokenPartition } from "../../streams/topics.ts"
 import type { Assignment, Owned } from "./assignment.ts"
 import type { Burial } from "./bury.ts"
@@ -18,6 +18,12 @@ const sequencesMax = 4096
 
 /** A record that waited longer may have been claimed so long ago that the tail has forgotten it. */
 const freshMs = 60_000
+
+/**
+ * A record that came so long after its id was made may have been settled before it came, by a
+ * gateway that had given it up.
+ */
+const promptMs = 10_000
 
 export interface IntakeParts {
   readonly table: InFlightTable
@@ -75,7 +81,9 @@ export class Intake {
     const fault = faultOf(request, topic)
     if (fault !== null) return lifecycle.bury(item, "invalid_request", fault)
     const isYoung = item.arrivedAt - timestamp < freshMs
-    const isFresh = offset >= freshFrom && isYoung && !tail.isTouched(request.requestId)
+    const isPrompt = timestamp - requestTime(request.requestId) < promptMs
+    const isTouched = tail.isTouched(request.requestId)
+    const isFresh = offset >= freshFrom && isYoung && isPrompt && !isTouched
     lifecycle.arrive(item, isFresh)
   }
 

@@ -3,7 +3,7 @@
 // keys of its own.
 import { randomBytes } from "node:crypto"
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Fiber, Layer, type Scope } from "effect"
 import type { Idempotency } from "../../src/enqueue/keys.ts"
 import type { RequestDraft } from "../../src/enqueue/Enqueue.ts"
 import { Log, LogError } from "../../streams/Log.ts"
@@ -40,6 +40,26 @@ const unconfirming = (layer: Layer.Layer<Log, LogError>, topic: string) =>
           if (!isFirst || !at.topic.startsWith(topic)) return offset
           isFirst = false
           return yield* new LogError({ reason: "unknownOutcome", message: "The reply was lost." })
+        }),
+      }
+    }),
+  ).pipe(Layer.provide(layer))
+
+/** As a process that stands still before it appends its first record of such a topic. */
+const standingStill = (layer: Layer.Layer<Log, LogError>, topic: string, ms: number) =>
+  Layer.effect(
+    Log,
+    Effect.gen(function* () {
+      const log = yield* Log
+      let isFirst = true
+      return {
+        ...log,
+        append: Effect.fnUntraced(function* (at, records) {
+          if (isFirst && at.topic.startsWith(topic)) {
+            isFirst = false
+            yield* Effect.sleep(ms)
+          }
+          return yield* log.append(at, records)
         }),
       }
     }),
@@ -208,6 +228,21 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
       const again = draft()
       assert.strictEqual((yield* gateway.submit(again)).requestId, again.requestId)
       assert.strictEqual((yield* world.records).length, 1)
+    }),
+  )
+
+  live(
+    "is answered with what took its place while its gateway stood still before the append",
+    Effect.gen(function* () {
+      const world = yield* makeWorld(standingStill(layer, "sluice.requests.", 2_500))
+      const { draft } = world
+      const [slow, other] = yield* Effect.all([world.gateway, world.gateway])
+      const asked = draft({ requestId: newRequestId(Date.now() - 19_000) })
+      const answering = yield* Effect.forkChild(slow.submit(asked))
+      yield* Effect.sleep(1_200)
+      const taken = yield* other.submit(draft())
+      assert.notStrictEqual(taken.requestId, asked.requestId)
+      assert.strictEqual((yield* Fiber.join(answering)).requestId, taken.requestId)
     }),
   )
 }

@@ -1,6 +1,7 @@
 // The worker on a log in memory with a scripted engine: what a request becomes.
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { newRequestId } from "../../streams/requestId.ts"
 import { accepted } from "../support/generate.ts"
 import { isEnded, makeWorld, textsOf } from "../support/workerWorld.ts"
 
@@ -48,6 +49,28 @@ describe("a worker", () => {
       assert.strictEqual(textsOf(state)[0], text.slice(0, text.indexOf(stop)))
       assert.strictEqual(state.choices[0]?.stopReason, stop)
       yield* Effect.sleep(20)
+      assert.strictEqual(scripted.engine.stats().running, 0)
+    }),
+  )
+
+  it.live("runs nothing that was settled before its record came", () =>
+    Effect.gen(function* () {
+      const world = yield* makeWorld
+      const requestId = newRequestId(Date.now() - 60_000)
+      const partition = world.tokens.partitionOf(requestId)
+      const cancelled = { kind: "Cancelled", requestId, by: "another gateway" } as const
+      yield* world.tokens.append(partition, "gateway", [cancelled])
+      const { scripted } = yield* world.worker()
+      // From its end on the records of the partition are fresh.
+      const before = accepted({ maxTokens: 5 })
+      yield* world.send(before)
+      yield* world.until(before.requestId, isEnded)
+      yield* world.send(accepted({}, { requestId }))
+      yield* Effect.sleep(50)
+      assert.deepStrictEqual(
+        (yield* world.entriesOf(requestId)).map(({ entry }) => entry.kind),
+        ["Cancelled"],
+      )
       assert.strictEqual(scripted.engine.stats().running, 0)
     }),
   )
