@@ -1,6 +1,8 @@
 // Every command of `sluice`: what it is for and which settings it heeds. Help, argument errors and
 // the entry point read this table.
 
+import { replay } from "./replay/commands.ts"
+
 export type ProcessKind = "serve" | "gateway" | "worker" | "relay"
 
 export interface Command {
@@ -175,6 +177,7 @@ const deadLetters: Command = {
 
 export const commands: ReadonlyArray<Command> = [
   ...Object.values(processes),
+  replay,
   topics,
   schemas,
   deadLetters,

@@ -41,7 +41,7 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     err(parsed.message)
     return 2
   }
-  const { help, action, operands, switches, file, flags } = parsed.value
+  const { help, action, operands, switches, options, file, flags } = parsed.value
   if (help) {
     const { commandHelp } = await import("./help.ts")
     out(commandHelp(command, allSettings))
@@ -74,6 +74,11 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
   if (command.name === "config" && action !== null) {
     const { configChanges } = await import("./configChanges.ts")
     return configChanges(loaded.config, { action, operands }, { out, err })
+  }
+  if (command.name === "replay") {
+    const { replayCommand } = await import("./replay/replay.ts")
+    const given = { action, operands, options, switches }
+    return replayCommand(loaded.config, given, { out, err })
   }
   if (command.name === "doctor") {
     const { doctor } = await import("./doctor.ts")

@@ -6,15 +6,21 @@ const samePressMs = 500
 
 const numbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
 
+const processStops = "stopping; what runs is left in the log"
+
 /** Calls `stop` once; the returned function takes the handlers off. */
-export const onStopSignal = (stop: () => void, warn: (line: string) => void): (() => void) => {
+export const onStopSignal = (
+  stop: () => void,
+  warn: (line: string) => void,
+  saying = processStops,
+): (() => void) => {
   let first: number | null = null
   const handlers = Object.entries(numbers).map(([signal, number]) => {
     const handler = () => {
       const now = performance.now()
       if (first === null) {
         first = now
-        warn("sluice: stopping; what runs is left in the log (once more: at once)")
+        warn(`sluice: ${saying} (once more: at once)`)
         stop()
       } else if (now - first > samePressMs) {
         process.exit(128 + number)

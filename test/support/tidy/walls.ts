@@ -13,7 +13,8 @@ export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   config: [],
   client: [],
   control: ["telemetry", "config"],
-  cli: [...stages, "control", "tokenizer", "telemetry", "config"],
+  replay: ["tokenizer", "config"],
+  cli: [...stages, "control", "replay", "tokenizer", "telemetry", "config"],
 }
 
 /** A package and the only folders that may know it. */
@@ -22,6 +23,7 @@ export const walls: ReadonlyArray<readonly [name: RegExp, within: RegExp]> = [
   [/^kafkajs/, /^streams\/kafka\//],
   [/^@confluentinc\//, /^streams\/registry\//],
   [/^ioredis$/, /^src\/api\/rate\//],
+  [/^undici$/, /^src\/replay\/send\//],
   [/^avsc$/, /^schemas\//],
   [/^ws$/, /^src\/api\//],
   [/^prom-client$/, /^src\/telemetry\//],
