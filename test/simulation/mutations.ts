@@ -188,8 +188,8 @@ export const mutations: ReadonlyArray<Mutation> = [
     name: "key-runs-twice",
     guards: "10: one idempotency key runs once",
     file: "src/enqueue/submitOnce.ts",
-    find: "if (holder.requestId === requestId && !isLate) return yield* append(ready)",
-    replace: "return yield* append(ready)",
+    find: "if (holder.requestId === requestId && !(yield* isLate)) {",
+    replace: "if (holder.requestId.length > 0) {",
   },
   {
     name: "text-forgets-the-seam",
