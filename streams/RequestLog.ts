@@ -6,7 +6,8 @@ import { Context, Effect, Layer, type Scope } from "effect"
 import { CodecError, codecs } from "../schemas/codec.ts"
 import type { RequestAccepted, Tier } from "../schemas/types.ts"
 import { type ChatWanted, findChat } from "./findChat.ts"
-import { findRequest, findRequestAt, type FoundRequest } from "./findRequest.ts"
+import { findRequestAt, type FoundRequest } from "./findRequest.ts"
+import { makeFindTogether } from "./findTogether.ts"
 import { type AppendRecord, type Consumer, Log, type LogError, type TopicPartition } from "./Log.ts"
 import { partitionsOf } from "./partitionsOf.ts"
 import { type ReadRecord, readRecords } from "./readRecord.ts"
@@ -114,7 +115,7 @@ export class RequestLog extends Context.Service<
               [{ key, value: codecs.requestAccepted.encode(request) }],
             ),
           ),
-        find: (requestId) => findRequest(log, requestId),
+        find: makeFindTogether(log),
         findAt: (partition, requestId) => findRequestAt(log, partition, requestId),
         findChat: (wanted) => findChat(log, wanted),
         consume: ({ model, version, member, slots, onAssigned, onRequests, onEarly, onError }) =>
