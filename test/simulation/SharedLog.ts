@@ -14,7 +14,7 @@ import {
   tokenTopic,
   type TopicOptions,
 } from "../../streams/topics.ts"
-import { ReferenceFold } from "../support/checker/referenceFold.ts"
+import { type FrameRecord, ReferenceFold } from "../support/checker/referenceFold.ts"
 import { Leaders } from "./Leaders.ts"
 import type { Machine } from "./Machine.ts"
 
@@ -31,6 +31,9 @@ export class SharedLog {
     string,
     { readonly request: RequestAccepted; readonly at: TopicPartition }
   >()
+  /** Requests of which a record between others was damaged. */
+  readonly damaged = new Set<string>()
+  #damagedAt: { readonly partition: number; readonly offset: number } | null = null
   #log: Log["Service"] | null = null
   readonly #options: TopicOptions
 
@@ -63,6 +66,19 @@ export class SharedLog {
     this.machine.fork(this.log.createTopics(topics.filter(({ name }) => name === tokenTopic)))
   }
 
+  /** From now on nobody can read this record of the token log. */
+  damage(record: FrameRecord): void {
+    this.#damagedAt = { partition: record.partition, offset: record.offset }
+    for (const { requestId } of record.frame?.entries ?? []) this.damaged.add(requestId)
+  }
+
+  readonly #seen = ({ topic, partition }: TopicPartition, record: LogRecord): LogRecord => {
+    const at = this.#damagedAt
+    const isDamaged =
+      topic === tokenTopic && partition === at?.partition && record.offset === at.offset
+    return isDamaged ? { ...record, value: record.value.subarray(0, -1) } : record
+  }
+
   #topics(options: TopicOptions) {
     return [...sharedTopics(options), ...modelTopics("scripted", "1", options)]
   }
@@ -70,6 +86,10 @@ export class SharedLog {
   #watched(base: Log["Service"]): Log["Service"] {
     return Log.of({
       ...base,
+      read: (partition, offset, bytesMax) =>
+        Effect.map(base.read(partition, offset, bytesMax), (records) =>
+          records.map((record) => this.#seen(partition, record)),
+        ),
       appendThen: (partition, records, done) =>
         base.appendThen(partition, records, (error, offset) => {
           if (error === null) {

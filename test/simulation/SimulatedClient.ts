@@ -35,6 +35,8 @@ export interface ClientWorld {
   readonly cancel: (id: string, client: SimulatedClient) => Connection | null
   readonly note: (line: HistoryLine) => void
   readonly count: (what: "resumed" | "cutMidBlock" | "askedAgain" | "gone" | "left") => void
+  /** The log lacks a part of the request, and says so. */
+  readonly lacks: (requestId: string, client: SimulatedClient) => void
   /** A head that no client must ever see. */
   readonly fault: (message: string) => void
 }
@@ -142,6 +144,10 @@ export class SimulatedClient {
     if (head.reason === "gone") {
       this.#world.note({ kind: "gone", client, requestId, connection, at })
       this.#world.count("gone")
+      this.isDone = true
+    }
+    if (head.reason === "corrupt") {
+      this.#world.lacks(requestId, this)
       this.isDone = true
     }
     if (head.reason === "unknownRequest" || head.reason === "cursorAhead") {

@@ -110,6 +110,10 @@ export class World {
       cancel: (id, one) => this.#cancel(id, one),
       note: this.#note,
       count: this.count,
+      lacks: (requestId, { name: one }) => {
+        if (this.shared.damaged.has(requestId)) this.count("gapRefused")
+        else this.faults.push(`${one}: the log lacks a part of ${requestId}`)
+      },
       fault: (message) => void this.faults.push(message),
     })
     this.clients.push(client)

@@ -40,6 +40,13 @@ export const mutations: ReadonlyArray<Mutation> = [
     replace: "",
   },
   {
+    name: "gap-in-silence",
+    guards: "3: who reads over a gap in the log is told",
+    file: "src/relay/Follower.ts",
+    find: "this.#error = this.#lacks(gapError(this.requestId))",
+    replace: "return",
+  },
+  {
     name: "entry-grows-after-it-left",
     guards: "3: what is on its way is not added to",
     file: "src/generate/generation.ts",

@@ -5,6 +5,7 @@ import { Log } from "../../streams/Log.ts"
 import { isRequestTopic } from "../../streams/topics.ts"
 import { check, type CheckedLogs, violationText } from "../support/checker/check.ts"
 import { readLogs } from "../support/checker/readLogs.ts"
+import type { FrameRecord, Place } from "../support/checker/referenceFold.ts"
 import { letters } from "../support/generate.ts"
 import { undisturbed } from "./oracle.ts"
 import { Simulation } from "./Simulation.ts"
@@ -130,6 +131,33 @@ const judge = (world: World, logs: CheckedLogs): void => {
   }
 }
 
+/** A record without which the tokens that follow hang in the air, in each of its requests. */
+const isBetween = (world: World, { frame, partition, offset }: FrameRecord): boolean => {
+  const entries = frame?.entries ?? []
+  return (
+    entries.length > 0 &&
+    entries.every((entry) => {
+      const canon = world.shared.fold.canons.get(entry.requestId)
+      if (canon === undefined || entry.kind !== "TokensGenerated") return false
+      const places = canon.places.filter((_, i) => {
+        const event = canon.events[i]
+        return event?.kind === "token" && event.choice === entry.choice
+      })
+      const isItself = (at: Place) => at.partition === partition && at.offset === offset
+      const last = places.findLastIndex(isItself)
+      return last >= 0 && last < places.length - 1
+    })
+  )
+}
+
+/** A gap in the log of what was given out before: whoever reads over it is told. */
+const damage = (world: World, logs: CheckedLogs): void => {
+  const between = logs.tokens.filter((record) => isBetween(world, record))
+  if (between.length === 0 || !world.simulation.draw.chance(0.2)) return
+  world.shared.damage(world.simulation.draw.pick(between))
+  readAgain(world, "damaged")
+}
+
 const play = (world: World): void => {
   const { simulation, settings } = world
   start(world)
@@ -151,6 +179,7 @@ const play = (world: World): void => {
   readAgain(world, "again")
   const logs = readAll(world)
   if (logs === null) world.faults.push("the logs could not be read")
+  if (logs !== null) damage(world, logs)
   if (settings.retains) {
     world.shared.forget(forgottenBytes)
     simulation.runUntil(() => false, 1_000)

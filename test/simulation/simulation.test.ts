@@ -44,6 +44,7 @@ const sometimes = [
   "duplicateDropped",
   "lateDropped",
   "gone",
+  "gapRefused",
   "finished",
   "failed",
   "cancelled",
