@@ -1,6 +1,7 @@
 // Is the process alive, can it serve, and what does it measure. None of these needs a key.
 import { Effect } from "effect"
 import { Log } from "../../streams/Log.ts"
+import { Config } from "../config/Config.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
 import { type Call, writeJson, writeText } from "./Call.ts"
@@ -23,8 +24,10 @@ export const showReady = Effect.fnUntraced(function* (call: Call) {
   writeJson(call.exchange.res, { status: "ready", model: catalog.served.name })
 })
 
-/** GET /metrics: Prometheus' text format. */
+/** GET /metrics: Prometheus' text format; not here where administrators have a port of their own. */
 export const showMetrics = Effect.fnUntraced(function* (call: Call) {
+  const { admin } = yield* Config
+  if (admin.listen !== null) return yield* apiError("unknownRoute", "There is no GET /metrics.")
   const metrics = yield* Metrics
   const text = yield* Effect.promise(() => metrics.exposition())
   writeText(call.exchange.res, text, { type: "text/plain; version=0.0.4; charset=utf-8" })

@@ -10,6 +10,8 @@ export interface Ready {
   readonly config: ConfigShape
   /** null: it listens nowhere. */
   readonly url: string | null
+  /** Of the administrators' server; null: there is none. */
+  readonly adminUrl: string | null
   /** Of the engine: "cpu (avx2, 2 threads), bfloat16"; null where there is none. */
   readonly device: string | null
   readonly startMs: number
@@ -58,9 +60,10 @@ const aboutLog = ({ kafka, registry, data }: ConfigShape): string => {
 }
 
 export const announcement = (ready: Ready): string => {
-  const { kind, config, url, startMs } = ready
+  const { kind, config, url, adminUrl, startMs } = ready
   const where = url === null ? "" : ` on ${url}`
   const head = `sluice ${kind} is ready${where} (${Math.round(startMs)} ms)`
   const paste = url !== null && kind !== "relay" ? ["", `  ${curl(url, config)}`] : []
-  return [head, ...paste, "", ...aboutModel(ready), aboutLog(config), ""].join("\n")
+  const admin = adminUrl === null ? [] : [`  admin  ${adminUrl}`]
+  return [head, ...paste, "", ...aboutModel(ready), aboutLog(config), ...admin, ""].join("\n")
 }

@@ -7,7 +7,9 @@
 //     typed logs                    requests, tokens, commands, dead letters, workers
 //     Log  Tokenizer  Metrics       the store, the model's text, what is measured
 //     Config
+import { isMainThread } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
+import { serveAdmin } from "../admin/Admin.ts"
 import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
 import { Control } from "../control/Control.ts"
@@ -29,7 +31,7 @@ import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import { KeyLog } from "../../streams/KeyLog.ts"
-import type { LogError } from "../../streams/Log.ts"
+import { Log, type LogError } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
 import { ControlLog } from "../../streams/ControlLog.ts"
@@ -43,6 +45,8 @@ export class Process extends Context.Service<
   {
     /** Where it listens; null: nowhere. */
     readonly url: string | null
+    /** Of the administrators' server; null: there is none. */
+    readonly adminUrl: string | null
     /** What its engine runs on; null: it has none. */
     readonly device: string | null
     /** Never succeeds; fails when the process cannot go on. */
@@ -88,6 +92,25 @@ const layerAsk = layerRelease.pipe(
   Layer.provideMerge(Workers.layer),
 )
 
+/** An event loop that answers a probe at all is well: there is nothing else that could hang. */
+const well = Effect.succeed(null)
+
+/** Longer than any step, a first long prompt on a small CPU included. */
+const stallMsMax = 60_000
+
+/** Whether requests that come now are answered: the log takes them and some worker runs them. */
+const asksWell = Effect.gen(function* () {
+  const { topics } = yield* Log
+  const catalog = yield* ModelCatalog
+  const logFault = Effect.match(topics, {
+    onSuccess: () => null,
+    onFailure: ({ reason }) => `The log is not available (${reason}).`,
+  })
+  return Effect.flatMap(logFault, (fault) =>
+    fault === null ? catalog.ready : Effect.succeed(fault),
+  )
+})
+
 const deviceOf = ({ info }: Engine["Service"]) => `${info.device}, ${info.dtype}`
 
 /** Beside the API's own end: both drain at the same time, not one after the other. */
@@ -104,7 +127,9 @@ const serve = Layer.effect(
     const { url } = yield* Api
     const thread = yield* WorkerThread
     const lost = Effect.raceFirst(thread.lost, (yield* Relay).lost)
-    return { url, device: yield* thread.ready, lost, measure: (yield* Metrics).snapshot }
+    const adminUrl = yield* serveAdmin({ kind: "serve", live: well, ready: yield* asksWell })
+    const { snapshot: measure } = yield* Metrics
+    return { url, adminUrl, device: yield* thread.ready, lost, measure }
   }),
 ).pipe(
   Layer.provide(Layer.mergeAll(Api.layer, layerThreadEnd)),
@@ -116,9 +141,14 @@ const serve = Layer.effect(
 const worker = Layer.effect(
   Process,
   Effect.gen(function* () {
-    const { lost } = yield* Worker
+    const { lost, stalledMs } = yield* Worker
     const { snapshot: measure } = yield* Metrics
-    return { url: null, device: deviceOf(yield* Engine), lost, measure }
+    const live = Effect.map(stalledMs, (ms) =>
+      ms < stallMsMax ? null : `The engine has work and made no step for ${ms} ms.`,
+    )
+    // The thread of `serve` shares its process's server.
+    const adminUrl = isMainThread ? yield* serveAdmin({ kind: "worker", live, ready: live }) : null
+    return { url: null, adminUrl, device: deviceOf(yield* Engine), lost, measure }
   }),
 ).pipe(Layer.provide(Worker.layer), Layer.provide(layerEngine))
 
@@ -127,7 +157,8 @@ const listening = Layer.effect(
   Effect.gen(function* () {
     const { url } = yield* Api
     const { lost } = yield* Relay
-    return { url, device: null, lost, measure: (yield* Metrics).snapshot }
+    const adminUrl = yield* serveAdmin({ kind: "gateway", live: well, ready: yield* asksWell })
+    return { url, adminUrl, device: null, lost, measure: (yield* Metrics).snapshot }
   }),
 )
 

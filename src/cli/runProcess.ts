@@ -28,9 +28,9 @@ const program = ({ kind, config, thread }: ProcessOptions) =>
     yield* checkModel(config)
     if (config.kafka.length === 0) yield* checkData(config)
     const context = yield* Layer.build(processLayer(kind, config))
-    const { url, device, lost } = Context.get(context, Process)
+    const { url, adminUrl, device, lost } = Context.get(context, Process)
     // performance.now() counts from the start of this process: what a person has waited.
-    say(announcement({ kind, config, url, device, startMs: performance.now() }))
+    say(announcement({ kind, config, url, adminUrl, device, startMs: performance.now() }))
     return yield* lost
   }).pipe(
     Effect.scoped,

@@ -47,11 +47,11 @@ export interface ConfigShape {
   readonly limits: Limits
   /** What each tier gets where all want slots: their weights. */
   readonly tiers: { readonly priority: number; readonly default: number; readonly flex: number }
-  /** Of a million tokens, in the operator's currency. */
-  readonly prices: { readonly promptPerMillion: number; readonly completionPerMillion: number }
   readonly log: LogConfig
   readonly worker: WorkerConfig
   readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }
+  readonly prices: Prices
+  readonly admin: AdminConfig
   /** Of the scripted engine only: each sequence's pace; 0: as fast as it goes. */
   readonly scripted: { readonly tokensPerSecond: number }
 }
@@ -105,6 +105,22 @@ export interface WorkerConfig {
   /** How long another worker keeps a request that it won and whose partition is ours. */
   readonly yieldMs: number
   readonly drainMs: number
+}
+
+/** In one currency, whichever; all 0: not known. */
+export interface Prices {
+  readonly promptPerMillion: number
+  readonly completionPerMillion: number
+  /** What a worker costs, hardware and all. */
+  readonly workerPerHour: number
+}
+
+/** The server of probes, metrics and administration: not for clients. */
+export interface AdminConfig {
+  /** null: there is none; metrics are then on the clients' port. */
+  readonly listen: { readonly host: string; readonly port: number } | null
+  /** Of /admin/*; none: it answers on loopback only. */
+  readonly keys: ReadonlyArray<string>
 }
 
 export class Config extends Context.Service<Config, ConfigShape>()("sluice/config/Config") {

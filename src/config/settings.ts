@@ -5,6 +5,7 @@ import { apiKeys, fullKey } from "./apiKeys.ts"
 import { brokers, url } from "./servers.ts"
 import { limits } from "./limits.ts"
 import type { ConfigShape, LogConfig, WorkerConfig } from "./Config.ts"
+import { admin, prices } from "./operations.ts"
 import { bundledModel } from "./packageRoot.ts"
 import {
   bytes,
@@ -13,7 +14,6 @@ import {
   integer,
   list,
   path,
-  price,
   type Get,
   type Setting,
   share,
@@ -48,10 +48,11 @@ export const readSettings = (get: Get): ConfigShape => {
     ...front(get),
     limits: limits(get),
     tiers: tiers(get),
-    prices: prices(get),
     log: log(get),
     worker: worker(get),
     heartbeat: heartbeat(get),
+    prices: prices(get),
+    admin: admin(get),
     scripted: {
       tokensPerSecond: get(
         integer(
@@ -73,10 +74,11 @@ type Front = Omit<
   | "apiKeys"
   | "limits"
   | "tiers"
-  | "prices"
   | "log"
   | "worker"
   | "heartbeat"
+  | "prices"
+  | "admin"
   | "scripted"
 >
 
@@ -149,13 +151,6 @@ const tiers = (get: Get): ConfigShape["tiers"] => ({
   priority: get(integer("tiers.priority", [1, 1000], 16, "Weight of the priority tier.")),
   default: get(integer("tiers.default", [1, 1000], 4, "Weight of the default tier.")),
   flex: get(integer("tiers.flex", [1, 1000], 1, "Weight of the flex tier.")),
-})
-
-const prices = (get: Get): ConfigShape["prices"] => ({
-  promptPerMillion: get(price("prices.promptPerMillion", "Of a million prompt tokens; for usage.")),
-  completionPerMillion: get(
-    price("prices.completionPerMillion", "Of a million generated tokens; for usage."),
-  ),
 })
 
 // By default at most (8 x 3 tiers + 4 tokens + 2 others) x 512 MiB = 15 GiB are kept, which fits

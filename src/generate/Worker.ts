@@ -33,7 +33,9 @@ import { Engine } from "./engine/Engine.ts"
 import { Heartbeat } from "./heartbeat.ts"
 import { readHistories } from "./histories.ts"
 import type { InFlight } from "./inFlight.ts"
-import { frameOf, ownFrameTest } from "./sources.ts"
+import { followTokens } from "./followTokens.ts"
+import { makeLag } from "./lag.ts"
+import { makeProgress } from "./progress.ts"
 import { makeWorkerId } from "./workerId.ts"
 
 /** Why a worker cannot go on. It ends the process: what was in flight is continued from the log. */
@@ -51,6 +53,7 @@ const expireEveryMs = 25
 const expireIdleMs = 100
 const commitEveryMs = 250
 const beatEveryMs = 1_000
+const lagEveryMs = 5_000
 /** Of one range read for histories. */
 const readBytesMax = 1 << 20
 /** Of adopted requests' tokens: enough that the engine never waits for the next claim. */
@@ -65,6 +68,8 @@ export class Worker extends Context.Service<
     readonly id: string
     /** Never succeeds; fails once when the worker cannot go on. */
     readonly lost: Effect.Effect<never, WorkerError>
+    /** ms since the engine's last step, while it has work. */
+    readonly stalledMs: Effect.Effect<number>
   }
 >()("sluice/generate/Worker") {
   /** The topics of the model must be there. */
@@ -132,40 +137,9 @@ const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
     onLost: onLogLost,
     wantsHistory: (item) => void Queue.offerUnsafe(queues.histories, item),
     bury: (burial) => void Queue.offerUnsafe(queues.burials, burial),
-    counted: (what) => {
-      const name = what === "adoption" ? "sluice_adoptions_total" : "sluice_dead_letters_total"
-      metrics.count(name, { model }, 1)
-    },
+    progress: makeProgress({ metrics, model, now }),
   })
 }
-
-/** Follows the token log from where it ends now. */
-const followTokens = Effect.fn("Worker.followTokens")(function* (
-  parts: Parts,
-  core: Core,
-  starts: ReadonlyArray<number>,
-) {
-  const isOwn = ownFrameTest(parts.id)
-  yield* parts.log.tail({
-    topic: tokenTopic,
-    from: new Map(starts.entries()),
-    onRecords: ({ partition }, records) => {
-      for (const record of records) {
-        const isPassed = isOwn(record.value) && !core.tail.wantsOwn(partition)
-        const frame = isPassed ? null : frameOf(record)
-        if (!isPassed && frame === null) parts.report(damagedFrame(partition, record.offset))
-        core.tail.onFrame(partition, record.offset, frame)
-      }
-      core.turn()
-    },
-    onError: parts.onLogLost,
-  })
-})
-
-const damagedFrame = (partition: number, offset: number) =>
-  Effect.logError("a damaged frame in the token log counts for nobody").pipe(
-    Effect.annotateLogs({ partition, offset }),
-  )
 
 const followCommands = Effect.fn("Worker.followCommands")(function* (parts: Parts, core: Core) {
   const commands = yield* CommandLog
@@ -232,6 +206,12 @@ const serve = Effect.fn("Worker.serve")(function* (parts: Parts, core: Core) {
   )
 })
 
+const lagOf = ({ config, metrics, log, requests }: Parts, { assignment }: Core) => {
+  const { servedModelName: model, modelVersion: version } = config
+  const committed = (place: Owned) => requests.committed(model, version, place)
+  return makeLag({ model, assignment, metrics, bounds: log.bounds, committed })
+}
+
 const every = (ms: number, work: Effect.Effect<void>) =>
   work.pipe(Effect.repeat(Schedule.spaced(ms)), Effect.forkScoped)
 
@@ -252,13 +232,14 @@ const make = Effect.fn("Worker.make")(function* () {
     log: yield* WorkerLog,
     metrics: parts.metrics,
     now,
+    costPerHour: config.prices.workerPerHour,
   })
   engine.onStep((step) => {
     heartbeat.onStep(step)
     core.onStep(step)
   })
   engine.onLost((message) => parts.lose("engineLost", message))
-  yield* followTokens(parts, core, starts)
+  yield* followTokens({ ...parts, core, starts })
   yield* followCommands(parts, core)
   const group = yield* Scope.fork(yield* Effect.scope)
   const consumer = yield* Effect.provideService(takeRequests(parts, core), Scope.Scope, group)
@@ -279,6 +260,7 @@ const make = Effect.fn("Worker.make")(function* () {
   })
   yield* Effect.forkScoped(Effect.forever(expire))
   yield* every(commitEveryMs, commit)
+  yield* every(lagEveryMs, lagOf(parts, core)())
   heartbeat.become("ready")
   yield* every(
     beatEveryMs,
@@ -293,5 +275,6 @@ const make = Effect.fn("Worker.make")(function* () {
       yield* heartbeat.stop
     }),
   )
-  return Worker.of({ id, lost: Deferred.await(lost) })
+  const stalledMs = Effect.sync(() => heartbeat.stalledMs)
+  return Worker.of({ id, lost: Deferred.await(lost), stalledMs })
 })

@@ -1,6 +1,6 @@
 // What the log says of a request that somebody may have worked on before: the fold, and from it
 // where an adopting attempt goes on. Ids that count are never generated again.
-import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
+import type { RequestAccepted, TokenEntry, TokenFrame } from "../../schemas/types.ts"
 import { apply, emptyState, type RequestState } from "../../streams/fold/requestState.ts"
 import type { LoggedChoice } from "./generation.ts"
 
@@ -16,6 +16,8 @@ export class History {
   next = 0
   /** Claims that counted since a token last did: what a poison request leaves behind. */
   claimsIdle = 0
+  /** When the last frame that says something of it was written. */
+  seenAt = 0
   /** Ids that count, by choice and position. */
   readonly #ids: ReadonlyArray<Array<number>>
 
@@ -25,8 +27,9 @@ export class History {
     this.#ids = Array.from({ length: choices }, () => [])
   }
 
-  apply(writer: string, entry: TokenEntry): void {
+  apply({ writer, writtenAt }: Pick<TokenFrame, "writer" | "writtenAt">, entry: TokenEntry): void {
     const { attempt } = this.state
+    this.seenAt = writtenAt
     const events = apply(this.state, writer, entry)
     for (const event of events) {
       if (event.kind === "token") this.#ids[event.choice]?.push(event.id)

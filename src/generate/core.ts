@@ -19,6 +19,7 @@ import { type InFlight, InFlightTable } from "./inFlight.ts"
 import { Intake } from "./intake.ts"
 import { Lifecycle } from "./lifecycle.ts"
 import type { LifecycleEvents } from "./lifecycleParts.ts"
+import type { Progress } from "./progress.ts"
 import { Slots } from "./slots.ts"
 import { TokenTail } from "./tail.ts"
 
@@ -46,7 +47,7 @@ export interface CoreOptions {
   readonly onLost: (error: LogError) => void
   readonly wantsHistory: (item: InFlight) => void
   readonly bury: (burial: Burial) => void
-  readonly counted: (what: "adoption" | "deadLetter") => void
+  readonly progress: Progress
 }
 
 export class Core {
@@ -91,19 +92,23 @@ export class Core {
   }
 
   #events(): LifecycleEvents {
-    const { wantsHistory, bury, counted } = this.#options
+    const { wantsHistory, bury, progress } = this.#options
     return {
       wantsHistory,
       settled: (item) => {
         this.tail.noteSettled(item.request.requestId)
         this.assignment.done(item.origins)
+        progress.ended(item)
       },
-      yielded: (item) => this.#yielded(item),
+      yielded: (item) => {
+        progress.fenced(item)
+        this.#yielded(item)
+      },
       watchOwn: (partition, by) => this.tail.watchOwn(partition, by),
       awaitTail: (item, offset) => this.tail.awaitPassing(item, offset),
-      adopted: () => counted("adoption"),
+      adopted: (item) => progress.adopted(item),
       dead: (item, code, message) => {
-        counted("deadLetter")
+        progress.dead(item)
         bury({ item, origin: item.origins[0]!, record: item.record, code, message })
       },
     }

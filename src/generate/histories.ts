@@ -64,9 +64,8 @@ const readGroup = Effect.fn("Worker.readHistory")(function* (
     if (frames.length === 0) next = options.tailNext(partition)
     for (const { offset, value: frame } of frames) {
       next = offset + 1
-      for (const entry of frame?.entries ?? []) {
-        histories.get(entry.requestId)?.apply(frame?.writer ?? "", entry)
-      }
+      if (frame === null) continue
+      for (const entry of frame.entries) histories.get(entry.requestId)?.apply(frame, entry)
     }
   }
   for (const item of items) {

@@ -45,6 +45,11 @@ export class InFlight {
   loggedTokens = 0
   /** Engine sequences it holds slots for. */
   seated = 0
+  /** When this attempt went to the engine, and when its first token came; 0: not yet. */
+  runAt = 0
+  firstTokenAt = 0
+  /** When the attempt before this one was last heard of; 0: there was none. */
+  lastSignAt = 0
 
   constructor(options: {
     readonly request: RequestAccepted

@@ -87,6 +87,7 @@ export class Lifecycle {
       const generation = choice.generation
       const isFirst = generation.tokens === 0
       const isOver = generation.accept(choice, entry)
+      if (item.firstTokenAt === 0 && entry.ids.length > 0) item.firstTokenAt = this.#parts.now()
       if (isFirst && generation.tokens > 0) this.#parts.slots.progressed(item)
       if (isOver) this.#endChoice(entry.sequence, seat, entry.finish === null)
     }
@@ -122,6 +123,7 @@ export class Lifecycle {
     }
     slots.take(item)
     item.phase = "claiming"
+    item.lastSignAt = history.seenAt
     const { requestId } = item.request
     const attempt = history.state.attempt + 1
     item.claim = new Claim(attempt, null)
@@ -165,6 +167,8 @@ export class Lifecycle {
     })
     item.history = null
     item.phase = "running"
+    item.runAt = this.#parts.now()
+    item.firstTokenAt = 0
     if (item.generation.over) return this.#finish(item)
     const refusal = slots.submit(item)
     if (refusal !== null) this.#refuse(item, refusal)

@@ -100,7 +100,7 @@ export class TokenTail {
     if (item === undefined) return isOwn ? undefined : this.#remember(entry)
     const { history } = item
     if (history !== null && offset >= history.next) {
-      history.apply(frame.writer, entry)
+      history.apply(frame, entry)
       if (history.isSettled) return lifecycle.settle(item)
     }
     if (entry.kind === "AttemptClaimed") {

@@ -74,6 +74,13 @@ export class Follower {
     this.#onSettled = options.onSettled
   }
 
+  /** A losing attempt's: it counts for nobody, now or ever. */
+  isFenced(writer: string, entry: TokenEntry): boolean {
+    const { attempt, claimant, terminal } = this.state
+    if (terminal !== null || !("attempt" in entry) || entry.kind === "AttemptClaimed") return false
+    return entry.attempt <= attempt && writer !== claimant
+  }
+
   /** Folds one entry of its request; events wait for `deliver`. */
   take(writer: string, entry: TokenEntry): void {
     if (this.#error !== null) return

@@ -37,16 +37,18 @@ export class FollowerSet {
    * Folds frames, which continue where the last ones ended, into whoever follows their requests;
    * then gives each its events. Those who got enough leave the set; `next` is the offset after the
    * frames. A damaged frame says nothing to anybody: who misses a part by it is told by its own
-   * gap.
+   * gap. Returns how many entries were a losing attempt's.
    */
-  feed(frames: ReadonlyArray<ReadRecord<TokenFrame>>, next: number): void {
-    if (this.#size === 0) return
+  feed(frames: ReadonlyArray<ReadRecord<TokenFrame>>, next: number): number {
+    if (this.#size === 0) return 0
+    let fenced = 0
     const touched = new Set<Follower>()
     for (const { offset, value: frame } of frames) {
       if (frame === null) continue
       for (const entry of frame.entries) {
         const followers = this.#byRequest.get(entry.requestId)
         if (followers === undefined) continue
+        if (followers[0]?.isFenced(frame.writer, entry)) fenced++
         for (const follower of followers) {
           if (offset < follower.offset) continue
           follower.take(frame.writer, entry)
@@ -58,5 +60,6 @@ export class FollowerSet {
       follower.offset = Math.max(follower.offset, next)
       if (follower.deliver() !== "following") this.delete(follower)
     }
+    return fenced
   }
 }

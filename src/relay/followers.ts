@@ -22,6 +22,10 @@ export class Followers {
     this.#endedAt = now()
   }
 
+  get size(): number {
+    return this.#open.size
+  }
+
   get isFull(): boolean {
     return this.#open.size >= this.#followersMax
   }

@@ -1,12 +1,13 @@
 // The Relay over the token and request logs: one tail a process, one reader of history a partition.
 // A token costs no fiber: the tail's callback folds and delivers in plain code.
-import { Clock, Deferred, Effect, Layer } from "effect"
+import { Clock, Deferred, Effect, Layer, Schedule } from "effect"
 import type { TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
 import type { ReadRecord } from "../../streams/readRecord.ts"
 import { isRequestId } from "../../streams/requestId.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
+import { Metrics } from "../telemetry/Metrics.ts"
 import { type Follower, goneError } from "./Follower.ts"
 import { Followers } from "./followers.ts"
 import { historyStart } from "./history.ts"
@@ -23,6 +24,8 @@ export interface RelayBounds {
    */
   readonly readBytes: number
 }
+
+const showEveryMs = 5_000
 
 /** Past its deadline by so much, every request has its end in the log. */
 const endedGraceMs = 15_000
@@ -108,6 +111,10 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
   const followers = new Followers(partitions, subscribersMax, now)
+  const metrics = yield* Metrics
+  metrics.count("sluice_fenced_entries_total", {}, 0)
+  const showOpen = Effect.sync(() => metrics.gauge("sluice_subscribers", {}, followers.size))
+  yield* showOpen.pipe(Effect.repeat(Schedule.spaced(showEveryMs)), Effect.forkScoped)
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
 
@@ -116,7 +123,8 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
     from: new Map(partitions.map(({ offset }, index) => [index, offset])),
     onFrames: (index, frames) => {
       if (frames.some(({ damage }) => damage !== null)) runFork(logDamage(index, frames))
-      partitions[index]?.onFrames(frames)
+      const fenced = partitions[index]?.onFrames(frames) ?? 0
+      if (fenced > 0) metrics.count("sluice_fenced_entries_total", {}, fenced)
       if (onEnded !== null) tellEnded(frames, onEnded)
     },
     onError: (error) => {

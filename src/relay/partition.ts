@@ -22,9 +22,10 @@ export class Partition {
     return this.#offset
   }
 
-  onFrames(frames: ReadonlyArray<ReadRecord<TokenFrame>>): void {
+  /** Returns how many entries of followed requests were a losing attempt's. */
+  onFrames(frames: ReadonlyArray<ReadRecord<TokenFrame>>): number {
     this.#offset = nextOffset(frames, this.#offset)
-    this.#live.feed(frames, this.#offset)
+    return this.#live.feed(frames, this.#offset)
   }
 
   /** At the tail it follows live at once, else after its history. */

@@ -17,7 +17,10 @@ export type MetricsSnapshot = ReadonlyArray<MetricObjectWithValues<MetricValue<s
 
 export interface RequestSample {
   readonly model: string
+  readonly tenant: string
   readonly status: "ok" | "error" | "cancelled" | "expired"
+  /** As vLLM names it. */
+  readonly reason: "stop" | "length" | "abort" | "error"
   readonly durationSeconds: number
   readonly promptTokens: number
   readonly completionTokens: number
@@ -43,6 +46,11 @@ export class Metrics extends Context.Service<
       name: CounterName,
       labels: Readonly<Record<string, string>>,
       by: number,
+    ) => void
+    readonly observe: (
+      name: HistogramName,
+      labels: Readonly<Record<string, string>>,
+      value: number,
     ) => void
     readonly snapshot: () => Promise<MetricsSnapshot>
     /** What another thread of this process measures is shown together with what this one does. */

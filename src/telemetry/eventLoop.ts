@@ -1,5 +1,6 @@
-// How long the event loop makes others wait, from Node's own histogram: the first number to look at
-// when tokens stutter.
+// How the process is: how long its event loop makes others wait, from Node's own histogram (the
+// first number to look at when tokens stutter), what memory it holds and how many files it has open.
+import { readdirSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Effect, Layer, Schedule } from "effect"
 import { Metrics } from "./Metrics.ts"
@@ -8,6 +9,10 @@ const everyMs = 5000
 /** Each look wakes the process: ten a second cost nothing, a hundred cost half a per cent. */
 const resolutionMs = 100
 const nanosecondsPerSecond = 1e9
+
+/** Only Linux says it. */
+const openFiles = (): number | null =>
+  process.platform === "linux" ? readdirSync("/proc/self/fd").length : null
 
 export const layerEventLoop: Layer.Layer<never, never, Metrics> = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -28,6 +33,9 @@ export const layerEventLoop: Layer.Layer<never, never, Metrics> = Layer.effectDi
         metrics.gauge("sluice_event_loop_delay_seconds", { quantile: String(quantile) }, late)
       }
       delay.reset()
+      metrics.gauge("sluice_resident_memory_bytes", {}, process.memoryUsage.rss())
+      const files = openFiles()
+      if (files !== null) metrics.gauge("sluice_open_files", {}, files)
     })
     yield* record.pipe(Effect.repeat(Schedule.spaced(everyMs)), Effect.forkScoped)
   }),

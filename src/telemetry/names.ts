@@ -10,11 +10,16 @@ export interface MetricSpec {
   readonly aggregator?: "max"
   /** Upper bounds of a histogram. */
   readonly buckets?: ReadonlyArray<number>
+  /** Sets of labels that are told apart; every further one is counted under "other". */
+  readonly labelSetsMax?: number
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const fineSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const powersOfTwo = (last: number) => Array.from({ length: last + 1 }, (_, power) => 2 ** power)
+const powersOfFour = (last: number) => Array.from({ length: last + 1 }, (_, power) => 4 ** power)
+/** A thousand tenants, each with its prompts and completions. */
+const tenantSetsMax = 2_048
 
 export const metricSpecs = {
   llm_requests_total: { kind: "counter", help: "Total requests.", labels: ["model", "status"] },
@@ -28,7 +33,7 @@ export const metricSpecs = {
     kind: "histogram",
     help: "Tokens per request; type is prompt or completion.",
     labels: ["model", "type"],
-    buckets: powersOfTwo(17),
+    buckets: powersOfFour(9),
   },
   // Recorded only by an engine on a GPU: absent elsewhere, never zero.
   llm_gpu_utilization_percent: { kind: "gauge", help: "GPU utilization.", labels: ["gpu_id"] },
@@ -65,6 +70,51 @@ export const metricSpecs = {
     labels: ["model"],
     buckets: fineSeconds,
   },
+  sluice_queue_seconds: {
+    kind: "histogram",
+    help: "Time from acceptance to the first step of a worker.",
+    labels: ["model"],
+    buckets: fineSeconds,
+  },
+  sluice_prefill_seconds: {
+    kind: "histogram",
+    help: "Time from a worker's start of a request to its first token.",
+    labels: ["model"],
+    buckets: fineSeconds,
+  },
+  sluice_decode_seconds: {
+    kind: "histogram",
+    help: "Time from the first token of a request to its last.",
+    labels: ["model"],
+    buckets: seconds,
+  },
+  sluice_recovery_seconds: {
+    kind: "histogram",
+    help: "Time from the last sign of a dead attempt to the start of the next.",
+    labels: ["model"],
+    buckets: seconds,
+  },
+  sluice_answers_total: {
+    kind: "counter",
+    help: "Answered requests, by why they ended: stop, length, abort or error.",
+    labels: ["model", "reason"],
+  },
+  sluice_tenant_tokens_total: {
+    kind: "counter",
+    help: "Tokens by tenant; type is prompt or completion.",
+    labels: ["tenant", "type"],
+    labelSetsMax: tenantSetsMax,
+  },
+  sluice_revenue_total: {
+    kind: "counter",
+    help: "What answered tokens are worth at the configured prices, in their currency.",
+    labels: ["model"],
+  },
+  sluice_cost_per_hour: {
+    kind: "gauge",
+    help: "What the running workers cost an hour, in the currency of the prices.",
+    labels: ["model"],
+  },
   sluice_refusals_total: {
     kind: "counter",
     help: "Requests that were not accepted, by error code.",
@@ -80,7 +130,7 @@ export const metricSpecs = {
     kind: "histogram",
     help: "Tokens computed in one engine step.",
     labels: ["model"],
-    buckets: powersOfTwo(13),
+    buckets: powersOfFour(8),
   },
   sluice_sequences_running: {
     kind: "gauge",
@@ -91,6 +141,47 @@ export const metricSpecs = {
     kind: "gauge",
     help: "Sequences that wait in the engine.",
     labels: ["model"],
+  },
+  sluice_generated_tokens_total: {
+    kind: "counter",
+    help: "Tokens that the engine made, delivered or not.",
+    labels: ["model"],
+  },
+  sluice_queue_age_seconds: {
+    kind: "gauge",
+    help: "Age of the oldest request that waits in a worker for a slot.",
+    labels: ["model"],
+    aggregator: "max",
+  },
+  sluice_commit_age_seconds: {
+    kind: "gauge",
+    help: "Age of the oldest request whose offset is not committed.",
+    labels: ["model"],
+    aggregator: "max",
+  },
+  sluice_commit_watermark: {
+    kind: "gauge",
+    help: "Offset below which all requests of a partition have ended.",
+    labels: ["model", "tier", "partition"],
+    aggregator: "max",
+  },
+  sluice_log_lag_records: {
+    kind: "gauge",
+    help: "Requests of a partition that are in the log and have not ended.",
+    labels: ["model", "tier", "partition"],
+    aggregator: "max",
+  },
+  sluice_worker_stalled_seconds: {
+    kind: "gauge",
+    help: "Time since the engine's last step, while it has work.",
+    labels: ["model"],
+    aggregator: "max",
+  },
+  sluice_kv_usage_ratio: {
+    kind: "gauge",
+    help: "Share of the KV blocks that is in use, from 0 to 1.",
+    labels: ["model"],
+    aggregator: "max",
   },
   sluice_kv_blocks: { kind: "gauge", help: "KV blocks of the engine.", labels: ["model"] },
   sluice_kv_blocks_free: { kind: "gauge", help: "KV blocks not in use.", labels: ["model"] },
@@ -119,6 +210,21 @@ export const metricSpecs = {
     help: "Requests given up after too many attempts.",
     labels: ["model"],
   },
+  sluice_fenced_attempts_total: {
+    kind: "counter",
+    help: "Attempts that lost their request to a later claim: what they append counts for nobody.",
+    labels: ["model"],
+  },
+  sluice_fenced_entries_total: {
+    kind: "counter",
+    help: "Entries of losing attempts that a relay dropped while a client followed the request.",
+    labels: [],
+  },
+  sluice_streams: {
+    kind: "gauge",
+    help: "Answers being written here, by dialect.",
+    labels: ["dialect"],
+  },
   sluice_subscribers: { kind: "gauge", help: "Clients that follow a request here.", labels: [] },
   sluice_streams_paused: {
     kind: "gauge",
@@ -136,10 +242,28 @@ export const metricSpecs = {
     help: "Requests that were limited by this gateway alone, Redis being away.",
     labels: [],
   },
+  sluice_registry_up: {
+    kind: "gauge",
+    help: "Whether the schema registry answers; processes that run do not need it.",
+    labels: [],
+    aggregator: "max",
+  },
   sluice_outstanding_tokens: {
     kind: "gauge",
     help: "Tokens promised to accepted requests and not yet generated.",
     labels: ["model"],
+  },
+  sluice_resident_memory_bytes: {
+    kind: "gauge",
+    help: "Memory that the process holds.",
+    labels: [],
+    aggregator: "max",
+  },
+  sluice_open_files: {
+    kind: "gauge",
+    help: "File descriptors that the process has open.",
+    labels: [],
+    aggregator: "max",
   },
   sluice_event_loop_delay_seconds: {
     kind: "gauge",

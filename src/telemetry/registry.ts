@@ -2,7 +2,8 @@
 // names.ts. Label values come partly from clients, so each metric holds a bounded number of label
 // sets.
 import { Effect, Layer } from "effect"
-import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from "prom-client"
+import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { expositionOf } from "./exposition.ts"
 import {
   type CounterName,
   type GaugeName,
@@ -14,24 +15,26 @@ import { type MetricSpec, metricSpecs } from "./names.ts"
 
 type Labels = Readonly<Record<string, string>>
 
-/** Of one metric; every further set is counted under "other". 64 models x 4 statuses fit. */
-const labelSetsMax = 256
+/** Of a metric that names no other bound. 64 models x 4 statuses fit. */
+const labelSetsUsual = 256
 const labelSetLengthMax = 400
 
 interface Bounded {
   readonly seen: Set<string>
+  readonly labelSetsMax: number
   readonly other: Labels
 }
 
 const bounded = (spec: MetricSpec): Bounded => ({
   seen: new Set(),
+  labelSetsMax: spec.labelSetsMax ?? labelSetsUsual,
   other: Object.fromEntries(spec.labels.map((label) => [label, "other"])),
 })
 
 const admit = (bound: Bounded, labels: Labels): Labels => {
   const id = Object.values(labels).join("\u0000")
   if (bound.seen.has(id)) return labels
-  if (bound.seen.size >= labelSetsMax || id.length > labelSetLengthMax) return bound.other
+  if (bound.seen.size >= bound.labelSetsMax || id.length > labelSetLengthMax) return bound.other
   bound.seen.add(id)
   return labels
 }
@@ -67,24 +70,24 @@ const makeRegistry = () => {
 
 type Source = () => Promise<MetricsSnapshot>
 
-const exposition = (registry: Registry, sources: ReadonlyArray<Source>): Promise<string> => {
-  if (sources.length === 0) return registry.metrics()
-  const all = [() => registry.getMetricsAsJSON(), ...sources]
-  return Promise.all(all.map((source) => source())).then((snapshots) =>
-    AggregatorRegistry.aggregate(snapshots.map((snapshot) => [...snapshot])).metrics(),
+const exposition = (registry: Registry, sources: ReadonlyArray<Source>): Promise<string> =>
+  Promise.all([registry.getMetricsAsJSON(), ...sources.map((source) => source())]).then(
+    expositionOf,
   )
-}
 
 const makeMetrics = (): Metrics["Service"] => {
   const { registry, count, gauge, observe } = makeRegistry()
   const sources: Array<Source> = []
   return {
     requestEnded: (sample) => {
-      const { model } = sample
+      const { model, tenant } = sample
       count("llm_requests_total", { model, status: sample.status }, 1)
+      count("sluice_answers_total", { model, reason: sample.reason }, 1)
       observe("llm_request_duration_seconds", { model }, sample.durationSeconds)
       observe("llm_request_tokens", { model, type: "prompt" }, sample.promptTokens)
       observe("llm_request_tokens", { model, type: "completion" }, sample.completionTokens)
+      count("sluice_tenant_tokens_total", { tenant, type: "prompt" }, sample.promptTokens)
+      count("sluice_tenant_tokens_total", { tenant, type: "completion" }, sample.completionTokens)
     },
     refused: (model, code) => {
       count("llm_requests_total", { model, status: "refused" }, 1)
@@ -101,6 +104,7 @@ const makeMetrics = (): Metrics["Service"] => {
     tokensPerSecond: (model, rate) => gauge("llm_throughput_tokens_per_sec", { model }, rate),
     gauge,
     count,
+    observe,
     snapshot: () => registry.getMetricsAsJSON(),
     include: (source) => void sources.push(source),
     exposition: () => exposition(registry, sources),

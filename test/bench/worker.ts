@@ -5,6 +5,7 @@
 import { codecs } from "../../schemas/codec.ts"
 import type { RequestAccepted, TokenEntry } from "../../schemas/types.ts"
 import { Core } from "../../src/generate/core.ts"
+import { silentProgress } from "../../src/generate/progress.ts"
 import {
   makeScriptedEngine,
   type ScriptedEngine,
@@ -80,7 +81,7 @@ const makeWorld = (scripted: ScriptedEngine, encoded: boolean): World => {
     onLost: () => {},
     wantsHistory: () => {},
     bury: () => {},
-    counted: () => {},
+    progress: silentProgress,
   })
   for (const owned of core.onAssigned(1, [topic])) owned.freshFrom = 0
   scripted.engine.onStep((step) => core.onStep(step))

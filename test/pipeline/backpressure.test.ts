@@ -8,6 +8,7 @@ import { WebSocket } from "ws"
 import { MemoryBuckets } from "../../src/api/rate/MemoryBuckets.ts"
 import { makeWorkerStates } from "../../src/enqueue/workerStates.ts"
 import { Core } from "../../src/generate/core.ts"
+import { silentProgress } from "../../src/generate/progress.ts"
 import { makeScriptedEngine, scriptedDefaults } from "../../src/generate/engine/ScriptedEngine.ts"
 import { Pace } from "../../src/telemetry/Pace.ts"
 import { makeTextStream } from "../../src/tokenizer/TextStream.ts"
@@ -98,7 +99,7 @@ describe("a worker whose entries do not become durable", () => {
       onLost: () => {},
       wantsHistory: () => {},
       bury: () => {},
-      counted: () => {},
+      progress: silentProgress,
     })
     for (const owned of core.onAssigned(1, [at])) owned.freshFrom = 0
     const buffer = core.writer.buffer(0)

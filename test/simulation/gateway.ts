@@ -19,6 +19,7 @@ import { Reaper } from "../../src/enqueue/Reaper.ts"
 import { Workers } from "../../src/enqueue/Workers.ts"
 import { layerRelayWithin } from "../../src/relay/layer.ts"
 import { Relay } from "../../src/relay/Relay.ts"
+import { layerMetrics } from "../../src/telemetry/registry.ts"
 import type { Log } from "../../streams/Log.ts"
 import { letters } from "../support/generate.ts"
 import type { Connection } from "./Connection.ts"
@@ -166,7 +167,7 @@ const layerGateway = (log: Log["Service"], config: ConfigShape) =>
         Pacer.layer,
       ),
     ),
-    Layer.provide(Layer.mergeAll(layerModels, Workers.layer)),
+    Layer.provide(Layer.mergeAll(layerModels, Workers.layer, layerMetrics)),
     Layer.provideMerge(typedLogs(log)),
     Layer.provideMerge(Layer.succeed(Config, config)),
   )

@@ -31,6 +31,7 @@ const layerMetrics = Layer.succeed(Metrics, {
   tokensPerSecond: () => {},
   gauge: () => {},
   count: () => {},
+  observe: () => {},
   snapshot: () => Promise.resolve([]),
   include: () => {},
   exposition: () => Promise.resolve(""),

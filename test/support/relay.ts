@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import type { TokenEntry } from "../../schemas/types.ts"
 import { Config } from "../../src/config/Config.ts"
 import { layerRelayWithin, type RelayBounds } from "../../src/relay/layer.ts"
+import { layerMetrics } from "../../src/telemetry/registry.ts"
 import type { RelayError, Subscriber, Subscription } from "../../src/relay/Relay.ts"
 import { apply, emptyState, type RequestEvent } from "../../streams/fold/requestState.ts"
 import { Log, type LogError } from "../../streams/Log.ts"
@@ -36,6 +37,7 @@ export const relayLayers = (options: TopicOptions = topicOptions, bounds = tight
   return layerRelayWithin(bounds).pipe(
     Layer.provideMerge(logs),
     Layer.provideMerge(Config.layerTest()),
+    Layer.provide(layerMetrics),
   )
 }
 

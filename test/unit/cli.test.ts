@@ -111,6 +111,7 @@ describe("the announcement", () => {
     kind: "serve",
     config,
     url: "http://127.0.0.1:1",
+    adminUrl: null,
     device: "cpu",
     startMs: 3,
   } as const

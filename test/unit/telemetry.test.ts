@@ -16,7 +16,9 @@ const exposition = (record: (metrics: Metrics["Service"]) => void) =>
 
 const ended = {
   model: "m",
+  tenant: "acme",
   status: "ok",
+  reason: "stop",
   durationSeconds: 2,
   promptTokens: 3,
   completionTokens: 4,

@@ -2,11 +2,16 @@
 // ended. Only the answer to the client that made the request is metered; resumed streams and
 // repeated calls under an idempotency key are not, so nothing is counted twice.
 import type { TerminalEvent } from "../../../streams/fold/requestState.ts"
+import type { FinishReason } from "../../../schemas/types.ts"
+import type { ConfigShape } from "../../config/Config.ts"
 import type { Metrics, RequestSample } from "../../telemetry/Metrics.ts"
 
 export interface MeterOptions {
   readonly metrics: Metrics["Service"]
   readonly model: string
+  /** "": there is only one. */
+  readonly tenant: string
+  readonly prices: ConfigShape["prices"]
   readonly promptTokens: number
   readonly now: () => number
 }
@@ -19,11 +24,14 @@ const statuses: Record<TerminalEvent["outcome"], RequestSample["status"]> = {
   expired: "expired",
 }
 
+const million = 1e6
+
 export class Meter {
   readonly #options: MeterOptions
   readonly #startedAt: number
   #lastAt = 0
   #tokens = 0
+  #finish: FinishReason = "stop"
   #isMuted = false
 
   constructor(options: MeterOptions) {
@@ -47,6 +55,11 @@ export class Meter {
     this.#lastAt = at
   }
 
+  /** Of one choice; the last one's stands for the request. */
+  finished(reason: FinishReason): void {
+    this.#finish = reason
+  }
+
   ended(terminal: TerminalEvent): void {
     this.#record(statuses[terminal.outcome], terminal.promptTokens, terminal.completionTokens)
   }
@@ -56,12 +69,22 @@ export class Meter {
     this.#record("error", this.#options.promptTokens, this.#tokens)
   }
 
+  #reason(status: RequestSample["status"]): RequestSample["reason"] {
+    if (status === "ok") return this.#finish
+    return status === "error" ? "error" : "abort"
+  }
+
   #record(status: RequestSample["status"], promptTokens: number, completionTokens: number): void {
     if (this.#isMuted) return
-    const { metrics, model, now } = this.#options
+    const { metrics, model, tenant, prices, now } = this.#options
+    const worth =
+      promptTokens * prices.promptPerMillion + completionTokens * prices.completionPerMillion
+    if (worth > 0) metrics.count("sluice_revenue_total", { model }, worth / million)
     metrics.requestEnded({
       model,
+      tenant: tenant === "" ? "none" : tenant,
       status,
+      reason: this.#reason(status),
       durationSeconds: (now() - this.#startedAt) / 1000,
       promptTokens,
       completionTokens,

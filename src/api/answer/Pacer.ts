@@ -3,6 +3,7 @@
 // costs more than a token. Also the slow beat by which idle streams show that they live.
 import { Clock, Context, Effect, Layer } from "effect"
 import { Config } from "../../config/Config.ts"
+import { Metrics } from "../../telemetry/Metrics.ts"
 
 export interface Paced {
   /**
@@ -13,6 +14,10 @@ export interface Paced {
 
 export interface Beating {
   readonly beat: (nowMs: number) => void
+  /** Of the answer that it is; null: it is none, as a socket that carries some. */
+  readonly dialect: string | null
+  /** It waits for a slow client. */
+  readonly isPaused: boolean
 }
 
 export interface PacerShape {
@@ -71,9 +76,22 @@ export class Pacer extends Context.Service<Pacer, PacerShape>()("sluice/api/answ
       const clock = yield* Clock.Clock
       const now = () => clock.currentTimeMillisUnsafe()
       const wheel = new FlushWheel()
+      const metrics = yield* Metrics
       const beating = new Set<Beating>()
+      const open = new Map<string, number>()
+      const count = (one: Beating, by: 1 | -1) => {
+        if (one.dialect === null) return
+        const streams = (open.get(one.dialect) ?? 0) + by
+        open.set(one.dialect, streams)
+        metrics.gauge("sluice_streams", { dialect: one.dialect }, streams)
+      }
       const beatAll = () => {
-        for (const one of beating) one.beat(now())
+        let paused = 0
+        for (const one of beating) {
+          if (one.isPaused) paused++
+          one.beat(now())
+        }
+        metrics.gauge("sluice_streams_paused", {}, paused)
       }
       yield* Effect.acquireRelease(
         Effect.sync(() => setInterval(beatAll, Math.max(1, heartbeat.everyMs / 2)).unref()),
@@ -85,8 +103,13 @@ export class Pacer extends Context.Service<Pacer, PacerShape>()("sluice/api/answ
       )
       return Pacer.of({
         pace: (paced) => wheel.pace(paced),
-        join: (one) => void beating.add(one),
-        leave: (one) => void beating.delete(one),
+        join: (one) => {
+          if (!beating.has(one)) count(one, 1)
+          beating.add(one)
+        },
+        leave: (one) => {
+          if (beating.delete(one)) count(one, -1)
+        },
         now,
       })
     }),

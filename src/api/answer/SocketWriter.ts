@@ -62,6 +62,14 @@ export class SocketWriter implements Paced, Beating {
     return this.#paced
   }
 
+  get dialect(): null {
+    return null
+  }
+
+  get isPaused(): boolean {
+    return false
+  }
+
   beat(): void {
     this.#silentBeats += 1
     if (this.#silentBeats > silentBeatsMax) this.#options.ws.terminate()

@@ -100,6 +100,15 @@ class SseWriter implements Outlet, Paced {
     return this.#paced
   }
 
+  /** Who writes into it is the answer. */
+  get dialect(): null {
+    return null
+  }
+
+  get isPaused(): boolean {
+    return false
+  }
+
   beat(nowMs: number): void {
     if (this.#blocked || this.#ended) {
       if (nowMs - this.#progressAt > stalledMsMax) this.#res.destroy()

@@ -60,6 +60,14 @@ export class StreamAnswer implements Subscriber, Beating {
     this.#onEnd = (end) => resume(Effect.succeed(end))
   })
 
+  get dialect(): string | null {
+    return this.#start?.request.dialect ?? null
+  }
+
+  get isPaused(): boolean {
+    return this.#paused
+  }
+
   /** What went wrong before `open`. */
   get refused(): Failure | null {
     return this.#early
@@ -140,6 +148,7 @@ export class StreamAnswer implements Subscriber, Beating {
         return this.#finish(event.outcome, event.completionTokens)
       }
       tokens += 1
+      if (event.finish !== null) meter?.finished(event.finish)
     }
     this.#tokens += tokens
     outlet.commit()

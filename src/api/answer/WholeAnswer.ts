@@ -76,6 +76,7 @@ export class WholeAnswer implements Subscriber, Beating {
         return this.#terminated(event, this.#request, this.#collector)
       }
       tokens += 1
+      if (event.finish !== null) this.#options.meter.finished(event.finish)
       this.#collector.push(event)
     }
     this.#tokens += tokens
@@ -86,6 +87,15 @@ export class WholeAnswer implements Subscriber, Beating {
   onError(error: RelayError | LogError): void {
     if (this.#request === null) this.#early = error
     else this.#fail(error)
+  }
+
+  /** It is counted among its connections: nothing streams. */
+  get dialect(): null {
+    return null
+  }
+
+  get isPaused(): boolean {
+    return false
   }
 
   beat(nowMs: number): void {

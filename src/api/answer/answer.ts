@@ -51,5 +51,7 @@ export const meterOf = Effect.fnUntraced(function* (draft: RequestDraft) {
   const metrics = yield* Metrics
   const { now } = yield* Pacer
   const promptTokens = draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0)
-  return new Meter({ metrics, model: draft.model, promptTokens, now })
+  const { prices } = yield* Config
+  const { model, tenant } = draft
+  return new Meter({ metrics, model, tenant, prices, promptTokens, now })
 })

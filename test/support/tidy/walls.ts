@@ -10,11 +10,12 @@ export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   relay: ["telemetry", "config"],
   tokenizer: ["telemetry", "config"],
   telemetry: ["config"],
+  admin: ["telemetry", "config"],
   config: [],
   client: [],
   control: ["telemetry", "config"],
   replay: ["tokenizer", "config"],
-  cli: [...stages, "control", "replay", "tokenizer", "telemetry", "config"],
+  cli: [...stages, "admin", "control", "replay", "tokenizer", "telemetry", "config"],
 }
 
 /** A package and the only folders that may know it. */

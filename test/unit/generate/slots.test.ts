@@ -61,7 +61,8 @@ const suspect = (item: InFlight) => {
   item.history = new History(item.request)
   const { requestId } = item.request
   for (let attempt = 1; attempt <= 2; attempt++) {
-    item.history.apply("w", { kind: "AttemptClaimed", requestId, attempt, worker: "w" })
+    const frame = { writer: "w", writtenAt: 0 }
+    item.history.apply(frame, { kind: "AttemptClaimed", requestId, attempt, worker: "w" })
   }
   item.weigh(item.history)
   return item

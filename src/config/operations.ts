@@ -1,0 +1,39 @@
+// The settings of those who run Sluice: what things cost, and the server of probes, metrics and
+// administration.
+import { Schema } from "effect"
+import type { AdminConfig, Prices } from "./Config.ts"
+import { list, price, type Setting, setting } from "./setting.ts"
+
+type Get = <A>(setting: Setting<A>) => A
+
+export const prices = (get: Get): Prices => ({
+  promptPerMillion: get(
+    price("prices.promptPerMillion", "Of a million prompt tokens, for sluice_revenue_total."),
+  ),
+  completionPerMillion: get(
+    price("prices.completionPerMillion", "Of a million completion tokens."),
+  ),
+  workerPerHour: get(price("prices.workerPerHour", "What a worker costs an hour.")),
+})
+
+const listen: Setting<string> = setting<string>("admin.listen", {
+  schema: Schema.String.check(Schema.isPattern(/^([A-Za-z0-9._-]+:\d{1,5})?$/)),
+  fallback: "",
+  expects: "host:port",
+  about: "Where probes, metrics and /admin are, of any process; none: there is no such server.",
+})
+
+export const admin = (get: Get): AdminConfig => {
+  const address = get(listen)
+  const colon = address.lastIndexOf(":")
+  return {
+    listen:
+      address === ""
+        ? null
+        : { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) },
+    keys: get({
+      ...list("admin.keys", "Who may call /admin there; none: only this machine."),
+      secret: true,
+    }),
+  }
+}
