@@ -8,7 +8,7 @@ import { Effect, Exit, Schema } from "effect"
 import { Config } from "../config/Config.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
 
-export class AdminError extends Schema.TaggedError<AdminError>()("AdminError", {
+class AdminError extends Schema.TaggedError<AdminError>()("AdminError", {
   message: Schema.String,
 }) {}
 

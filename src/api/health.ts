@@ -24,7 +24,7 @@ export const showReady = Effect.fnUntraced(function* (call: Call) {
   writeJson(call.exchange.res, { status: "ready", model: catalog.served.name })
 })
 
-/** GET /metrics: Prometheus' text format; not here where administrators have a port of their own. */
+/** GET /metrics: Prometheus' text format; not where administrators have a port of their own. */
 export const showMetrics = Effect.fnUntraced(function* (call: Call) {
   const { admin } = yield* Config
   if (admin.listen !== null) return yield* apiError("unknownRoute", "There is no GET /metrics.")

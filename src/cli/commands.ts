@@ -29,9 +29,8 @@ export interface Command {
 const model = ["model", "servedModelName", "modelVersion"]
 const listen = [
   ...["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"],
-  "prices",
 ]
-const log = ["data", "log", "kafka", "registry", "logLevel"]
+const log = ["data", "log", "kafka", "registry", "logLevel", "admin", "prices"]
 const engine = [
   "dtype",
   "device",

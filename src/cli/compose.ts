@@ -37,6 +37,7 @@ import { TokenLog } from "../../streams/TokenLog.ts"
 import { ControlLog } from "../../streams/ControlLog.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import type { ProcessKind } from "./commands.ts"
+import { layerRegistryProbe } from "./registryProbe.ts"
 import { layerStore } from "./store.ts"
 import { WorkerThread, type WorkerThreadError } from "./WorkerThread.ts"
 
@@ -65,8 +66,10 @@ const layerLogs = Layer.mergeAll(
   ControlLog.layer,
 ).pipe(Layer.provideMerge(layerStore))
 
+const layerProcess = Layer.mergeAll(layerEventLoop, layerRegistryProbe)
+
 /** The configuration from here up is what the control log makes of it. */
-const layerGround = Layer.mergeAll(layerTokenizer, layerEventLoop).pipe(
+const layerGround = Layer.mergeAll(layerTokenizer, layerProcess).pipe(
   Layer.provideMerge(layerLiveConfig),
   Layer.provideMerge(Control.layer),
   Layer.provideMerge(layerLogs),

@@ -34,10 +34,11 @@ const groups: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["limits.", "Limits of what a client may ask:"],
   ["rate.", "How often a client may ask:"],
   ["tiers.", "Shares of the tiers where all wait:"],
-  ["prices.", "Prices, for usage:"],
+  ["prices.", "What tokens and workers cost, for usage and business metrics:"],
   ["heartbeat.", "Idle streams:"],
   ["log.", "The log:"],
   ["worker.", "The worker and its engine:"],
+  ["admin.", "Probes, metrics and administration:"],
   ["scripted.", "The scripted engine:"],
 ]
 

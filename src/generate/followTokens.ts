@@ -1,6 +1,6 @@
-// The worker's own reading of the token log, from where it ends at the start: what other workers and
-// gateways say of requests that are here. Frames of its own are decoded only where it waits for
-// them.
+// The worker's own reading of the token log, from where it ends at the start: what other workers
+// and gateways say of requests that are here. Frames of its own are decoded only where it waits
+// for them.
 import { Effect } from "effect"
 import type { Log, LogError } from "../../streams/Log.ts"
 import { tokenTopic } from "../../streams/topics.ts"

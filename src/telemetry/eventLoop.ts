@@ -1,5 +1,5 @@
 // How the process is: how long its event loop makes others wait, from Node's own histogram (the
-// first number to look at when tokens stutter), what memory it holds and how many files it has open.
+// first number to look at when tokens stutter), what memory it holds and how many files are open.
 import { readdirSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Effect, Layer, Schedule } from "effect"

@@ -253,6 +253,12 @@ export const metricSpecs = {
     help: "Tokens promised to accepted requests and not yet generated.",
     labels: ["model"],
   },
+  sluice_certificate_expiry_timestamp_seconds: {
+    kind: "gauge",
+    help: "When the TLS certificate ends; absent without one.",
+    labels: [],
+    aggregator: "max",
+  },
   sluice_resident_memory_bytes: {
     kind: "gauge",
     help: "Memory that the process holds.",

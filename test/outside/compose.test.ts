@@ -85,7 +85,7 @@ describe("docker-compose.yml", () => {
   it("mounts only files that are there", () => {
     const mounted = Object.values(services).flatMap(({ volumes = [] }) => volumes)
     const files = mounted.map((volume) => volume.split(":")[0]!).filter((at) => at.startsWith("."))
-    assert.lengthOf(files, 3)
+    assert.lengthOf(files, 4)
     for (const file of files) assert.isTrue(existsSync(join(projectRoot, file)), file)
   })
 })

@@ -39,7 +39,7 @@ export const brokerSettings = (): Record<string, string> =>
       .map(([name, value]) => [propertyOf(name), value]),
   )
 
-const places = /^SLUICE_(KAFKA|REGISTRY|REDIS|HOST|PORT|INSECURE)$/
+const places = /^SLUICE_(KAFKA|REGISTRY|REDIS|ADMIN_LISTEN|HOST|PORT|INSECURE)$/
 
 /** Of every process of Sluice, less where things are. */
 export const sluiceSettings = (): Record<string, string> =>
