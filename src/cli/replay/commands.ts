@@ -12,8 +12,10 @@ export const replay: Command = {
     "OPENAI_API_KEY, where set, is the target's key. Ctrl-C reports what was measured so far.",
   ],
   settings: [],
+  actions: ["compare"],
   actionOptional: true,
-  operand: "<trace>",
+  operand: "<trace>, or two reports to compare",
+  operandsMax: 2,
   options: [
     ["target", "URL", "A server: http://127.0.0.1:8000, with or without /v1."],
     ["speed", "FACTOR", "The trace's own times, so much faster; max: as fast as it goes."],
@@ -43,6 +45,7 @@ export const replay: Command = {
     ["late", "TIME", "A send counts as late so long after it was due. Default: 5ms."],
     ["scrape", "URL", "The target's metrics page, read each second and shown beside."],
     ["json", "FILE", "The report as JSON, with the names of vLLM's benchmark too."],
+    ["html", "FILE", "The report as one page with plots; of compare: both runs."],
     ["name", "TEXT", "What the report calls this run."],
   ],
   switches: [

@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os"
 import type { ConfigShape } from "../../config/Config.ts"
 import type { PlanOptions } from "../../replay/plan/Plan.ts"
 import type { ReportData } from "../../replay/report/Report.ts"
+import { reportHtml } from "../../replay/report/html.ts"
 import { tableLines } from "../../replay/report/table.ts"
 import { reportJson } from "../../replay/report/vllmJson.ts"
 import {
@@ -17,15 +18,12 @@ import type { RunOptions, TargetOptions } from "../../replay/run.ts"
 import { type Survey, surveyTrace } from "../../replay/trace/survey.ts"
 import { TraceError } from "../../replay/trace/Trace.ts"
 import { onStopSignal } from "../signals.ts"
+import type { Output } from "../topics.ts"
+import { compareCommand } from "./compare.ts"
 import { runGenerators, type RunResult } from "./generators.ts"
 import { askTarget, placeOf, type TargetFacts } from "./preflight.ts"
 import { ProgressLine } from "./ProgressLine.ts"
 import { Scraper } from "./Scraper.ts"
-
-export interface Output {
-  readonly out: (text: string) => void
-  readonly err: (text: string) => void
-}
 
 /** One process keeps its send times up to about so many requests a second. */
 const perProcess = 4000
@@ -177,6 +175,7 @@ export const replayCommand = async (
   given: GivenFlags,
   output: Output,
 ): Promise<number> => {
+  if (given.action === "compare") return compareCommand(given, output)
   const options = replayOptions(given)
   if (typeof options === "string") {
     output.err(`sluice replay: ${options}\nAll flags: sluice replay --help`)
@@ -190,5 +189,6 @@ export const replayCommand = async (
   const report = await runOnce(prepared, output)
   tableLines(report).forEach(output.out)
   if (options.json !== null) writeFileSync(options.json, reportJson(report))
+  if (options.html !== null) writeFileSync(options.html, reportHtml(report))
   return exitCode(report)
 }

@@ -90,15 +90,21 @@ export class Timeline {
 
   /** Of the same run, from another process: widths are the first one times powers of two. */
   add(other: Timeline): this {
-    while (this.widthMs < other.widthMs) this.widen()
+    this.widened(other.widthMs)
     other.bins.forEach((bin, i) => {
       this.at(i * other.widthMs).addBeside(bin)
     })
     return this
   }
 
-  total(from = 0): Bin {
-    return this.bins.slice(from).reduce((sum, bin) => sum.addNext(bin), new Bin())
+  total(): Bin {
+    return this.bins.reduce((sum, bin) => sum.addNext(bin), new Bin())
+  }
+
+  /** In bins at least so wide. */
+  widened(widthMs: number): this {
+    while (this.widthMs < widthMs) this.widen()
+    return this
   }
 
   toData(): TimelineData {

@@ -96,6 +96,6 @@ export const tableLines = (report: ReportData): ReadonlyArray<string> => {
     ),
     ...(tally.withRetryAfter > 0 ? [`  ${tally.withRetryAfter} answers said Retry-After`] : []),
     ...verifyLines(report),
-    ...report.notes.map((note) => `Note: ${note}`),
+    ...report.notes.map((note) => `Note: ${line(note)}`),
   ]
 }
