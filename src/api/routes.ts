@@ -139,7 +139,7 @@ export const routes: ReadonlyArray<Route> = [
     ...keyed,
     method: "GET",
     path: "/v1/stream",
-    summary: "WebSocket: several requests on one connection, with cancel and resume.",
+    summary: "WebSocket: completions and chats on one connection, with cancel and resume.",
     message: StreamBody,
     statuses: [101, 426],
     handle: refusePlainStream,

@@ -123,7 +123,7 @@ export class Generation implements AsyncIterable<Piece> {
     const { requestId, cursor } = this
     const shared = { ...settings, signal: this.#signal }
     const resumed = requestId !== null
-    if (transport === "websocket" && (resumed || path === "/v1/completions")) {
+    if (transport === "websocket") {
       const first = resumed
         ? { type: "resume", request_id: requestId, cursor }
         : { ...body, idempotency_key: key }

@@ -87,7 +87,7 @@ export class SluiceClient {
     return this.#ask("/v1/completions", body, options)
   }
 
-  /** A body of POST /v1/chat/completions. It begins by HTTP, and goes on by either way. */
+  /** A body of POST /v1/chat/completions. */
   chat(body: object, options: CallOptions = {}): Generation {
     return this.#ask("/v1/chat/completions", body, options)
   }

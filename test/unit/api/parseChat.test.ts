@@ -167,12 +167,22 @@ describe("a message of the WebSocket", () => {
     assert.strictEqual(sampling.maxTokens, 256)
   })
 
+  it("is a streamed chat where it has messages", () => {
+    const message = { type: "request", messages: [user], id: "mine", idempotency_key: "k" }
+    const draft = parsed(parseStream, { ...message, max_tokens: 5, seed: 7 })
+    const chat = parsed(parseChat, { messages: [user], stream: true, max_tokens: 5, seed: 7 })
+    assert.deepStrictEqual(draft, { ...chat, answer: { ...chat.answer, clientId: "mine" } })
+  })
+
   const wrongMessages: ReadonlyArray<readonly [Record<string, unknown>, string, string]> = [
     [{ prompt: "a", n: 2 }, "unsupported_parameter", "n"],
     [{ prompt: ["a", "b"] }, "invalid_value", "prompt"],
     [{ prompt: "a", id: "" }, "invalid_value", "id"],
     [{ prompt: "a", id: "x".repeat(129) }, "invalid_value", "id"],
     [{ prompt: "a", id: 5 }, "invalid_value", "id"],
+    [{ messages: [user], id: 5 }, "invalid_value", "id"],
+    [{ messages: [user], n: 2 }, "unsupported_parameter", "n"],
+    [{ messages: 5 }, "invalid_value", "messages"],
     [{}, "missing_required_parameter", "prompt"],
   ]
   it.each(wrongMessages)("is refused as %j", (body, code, param) => {
