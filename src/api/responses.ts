@@ -5,6 +5,7 @@ import {
   acceptResponse,
   cancelResponse,
   responseEvents,
+  responseInput,
   turnsUpTo,
   viewResponse,
 } from "./answer/responses.ts"
@@ -51,9 +52,17 @@ export const parseResponsesMessage = Effect.fnUntraced(function* (
   )
 })
 
+const queryOf = (call: Call): URLSearchParams =>
+  new URL(call.exchange.req.url ?? "/", "http://localhost").searchParams
+
+/** GET /v1/responses/{id}/input_items */
+export const getResponseInput = Effect.fnUntraced(function* (call: Call) {
+  writeJson(call.exchange.res, yield* responseInput(idOf(call), call.tenant, queryOf(call)))
+})
+
 /** GET /v1/responses/{id}, as it stands or as a stream */
 export const getResponse = Effect.fnUntraced(function* (call: Call) {
-  const query = new URL(call.exchange.req.url ?? "/", "http://localhost").searchParams
+  const query = queryOf(call)
   if (query.get("stream") === "true") {
     return yield* responseEvents(idOf(call), call.tenant, call.exchange)
   }

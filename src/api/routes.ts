@@ -11,7 +11,7 @@ import { CompletionsBody } from "./parse/completions.ts"
 import { ResponsesBody } from "./parse/responses.ts"
 import { StreamBody } from "./parse/stream.ts"
 import { UiBody } from "./parse/ui.ts"
-import { getResponse, postResponseCancel, postResponses } from "./responses.ts"
+import { getResponse, getResponseInput, postResponseCancel, postResponses } from "./responses.ts"
 import { deleteRequest, showRequest, streamRequest } from "./requests.ts"
 import type { Route } from "./Route.ts"
 import { refusePlainStream } from "./socket.ts"
@@ -77,6 +77,14 @@ export const routes: ReadonlyArray<Route> = [
     types: [json, sse],
     statuses: [200, 204, 404, 410],
     handle: getResponse,
+  },
+  {
+    ...resumed,
+    method: "GET",
+    path: "/v1/responses/:id/input_items",
+    summary: "What was said up to a response: ?limit=, ?order=, ?after=.",
+    statuses: [200, 404, 410],
+    handle: getResponseInput,
   },
   {
     ...resumed,

@@ -2,7 +2,7 @@
 // cursor. A subscriber sees a prefix of the fold: nothing lost, repeated or reordered. A slow one
 // is paused and later reads the log from where it stood; it holds back nobody else.
 import { Context, type Effect, Schema } from "effect"
-import type { RequestAccepted } from "../../schemas/types.ts"
+import type { RequestAccepted, TokenLogprob } from "../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../streams/fold/requestState.ts"
 import type { ChatWanted } from "../../streams/findChat.ts"
 import type { LogError } from "../../streams/Log.ts"
@@ -34,6 +34,12 @@ export interface Subscription {
   readonly close: () => void
 }
 
+/** A token with its log probability, where the request asked for them. */
+export interface ScoredToken {
+  readonly id: number
+  readonly logprob: TokenLogprob
+}
+
 /** A request as the logs know it now. */
 export interface RequestView {
   readonly request: RequestAccepted
@@ -44,6 +50,8 @@ export interface RequestView {
   readonly events: number
   /** Text so far, a choice. */
   readonly texts: ReadonlyArray<string>
+  /** Of the first choice. */
+  readonly scored: ReadonlyArray<ScoredToken>
   readonly finishes: ReadonlyArray<"stop" | "length" | null>
   readonly completionTokens: number
   /** null while it runs. */

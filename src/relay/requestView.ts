@@ -5,17 +5,21 @@ import {
   type RequestEvent,
   type RequestState,
 } from "../../streams/fold/requestState.ts"
-import type { RequestView, Subscriber } from "./Relay.ts"
+import type { RequestView, ScoredToken, Subscriber } from "./Relay.ts"
 
-/** Keeps the texts of a request's events as they come: the fold itself does not. */
+/** Keeps what a request's events say as they come: the fold itself does not. */
 export class TextKeeper implements Subscriber {
   readonly #pieces: Array<Array<string>> = []
+  /** Of the first choice. */
+  readonly scored: Array<ScoredToken> = []
 
   onEvents(events: ReadonlyArray<RequestEvent>): boolean {
     for (const event of events) {
       if (event.kind !== "token") continue
       const pieces = (this.#pieces[event.choice] ??= [])
       pieces.push(event.text)
+      const { choice, id, logprob } = event
+      if (choice === 0 && logprob !== null) this.scored.push({ id, logprob })
     }
     return true
   }
@@ -37,6 +41,7 @@ export const viewOf = (
   attempt: state.attempt,
   events: state.events,
   texts: state.choices.map((_, choice) => kept.text(choice)),
+  scored: kept.scored,
   finishes: state.choices.map(({ finish }) => finish),
   completionTokens: completionTokens(state),
   terminal: state.terminal,

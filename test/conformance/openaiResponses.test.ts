@@ -161,6 +161,45 @@ describe("in the background", () => {
   })
 })
 
+describe("a stored response", () => {
+  it("shows its logprobs again", async () => {
+    const include = ["message.output_text.logprobs" as const]
+    const body = { ...(await base()), max_output_tokens: 4, top_logprobs: 2, include }
+    const whole = await client().responses.create(body)
+    const again = await client().responses.retrieve(whole.id)
+    assert.deepStrictEqual(again.output, whole.output)
+    const [item] = again.output
+    const part = item?.type === "message" ? item.content[0] : undefined
+    assert.strictEqual(part?.type === "output_text" ? part.logprobs?.length : 0, 4)
+  })
+
+  it("lists what was said up to it, page by page", async () => {
+    const said = ["One.", "Two.", "Three."]
+    const input = said.map((content) => ({ role: "user" as const, content }))
+    const { id } = await client().responses.create({
+      ...(await base()),
+      input,
+      max_output_tokens: 2,
+    })
+    const texts: Array<string> = []
+    for await (const item of client().responses.inputItems.list(id, { limit: 2, order: "asc" })) {
+      const [part] = item.type === "message" ? item.content : []
+      if (part?.type === "input_text") texts.push(part.text)
+    }
+    assert.deepStrictEqual(texts, said)
+    const { data } = await client().responses.inputItems.list(id, { limit: 1 })
+    assert.deepInclude(data[0], { type: "message", role: "user", status: "completed" })
+    for (const [name, value] of [
+      ["limit", "0"],
+      ["order", "up"],
+      ["after", "x"],
+    ]) {
+      const path = `${server.url}/v1/responses/${id}/input_items?${name}=${value}`
+      assert.strictEqual((await fetch(path)).status, 400)
+    }
+  })
+})
+
 describe("what is refused", () => {
   it("is named: tools, other input, a background response that is not stored", async () => {
     const body = await base()

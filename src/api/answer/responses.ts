@@ -10,6 +10,8 @@ import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type Failure } from "../errors.ts"
 import { meterOf } from "./answer.ts"
 import { attend } from "./attend.ts"
+import { chatLogprob } from "./dialect/logprobs.ts"
+import type { ModelFacts } from "./dialect/Projection.ts"
 import {
   type ResponseProgress,
   requestIdOf,
@@ -19,22 +21,26 @@ import {
 import { responsesProjection } from "./dialect/responses.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { Outlet } from "./Outlet.ts"
+import { inputPage } from "./inputItems.ts"
 import { Pacer } from "./Pacer.ts"
 import { cancelRequest, cursorOf, isOver, streamFrom, viewFor } from "./requests.ts"
 import { StreamAnswer } from "./StreamAnswer.ts"
 
-const progressOf = (view: RequestView): ResponseProgress => {
+const progressOf = (view: RequestView, facts: ModelFacts): ResponseProgress => {
   const tokens = view.terminal === null ? view.events : view.events - 1
   return {
     started: view.state !== "queued",
     text: tokens === 0 ? null : (view.texts[0] ?? ""),
-    logprobs: [],
+    logprobs: view.scored.map(({ id, logprob }) => chatLogprob(id, logprob, facts)),
     finish: view.finishes[0] ?? null,
     terminal: view.terminal,
   }
 }
 
-const bodyOf = (view: RequestView) => responseObject(view.request, progressOf(view))
+const bodyOf = Effect.fnUntraced(function* (view: RequestView) {
+  const { model: facts } = yield* Tokenizer
+  return responseObject(view.request, progressOf(view, facts))
+})
 
 /** A stored response, by its response id or its request id. */
 const storedFor = Effect.fnUntraced(function* (responseId: string, tenant: string) {
@@ -48,14 +54,24 @@ const storedFor = Effect.fnUntraced(function* (responseId: string, tenant: strin
 
 /** GET /v1/responses/{id} */
 export const viewResponse = Effect.fn("Responses.view")(function* (id: string, tenant: string) {
-  return bodyOf(yield* storedFor(id, tenant))
+  return yield* bodyOf(yield* storedFor(id, tenant))
+})
+
+/** GET /v1/responses/{id}/input_items: what was said up to it, the latest first unless asked. */
+export const responseInput = Effect.fn("Responses.input")(function* (
+  id: string,
+  tenant: string,
+  query: URLSearchParams,
+) {
+  const { request } = yield* storedFor(id, tenant)
+  return yield* inputPage(request, query)
 })
 
 /** POST /v1/responses/{id}/cancel: acknowledged once durable; after the end it changes nothing. */
 export const cancelResponse = Effect.fn("Responses.cancel")(function* (id: string, tenant: string) {
   const view = yield* storedFor(id, tenant)
   yield* cancelRequest(view.request.requestId, tenant)
-  return bodyOf(yield* storedFor(id, tenant))
+  return yield* bodyOf(yield* storedFor(id, tenant))
 })
 
 const startingAfter = (text: string | null): Effect.Effect<number | null, Failure> => {
@@ -106,7 +122,7 @@ export const acceptResponse = Effect.fnUntraced(function* (draft: RequestDraft) 
   const request = yield* Deferred.await(accepted)
   // Under an idempotency key it may be an earlier one, which has come further.
   if (request.requestId === draft.requestId) return responseObject(request, unstarted)
-  return bodyOf(yield* (yield* Relay).view(request.requestId))
+  return yield* bodyOf(yield* (yield* Relay).view(request.requestId))
 })
 
 /** What was said up to the end of an earlier response. */

@@ -1,5 +1,5 @@
-// A generation message on WS /v1/stream, the seed's dialect: a completion of one prompt, or a chat of
-// its messages, of one choice, with an optional id that every message of the answer carries.
+// A generation message on WS /v1/stream, the seed's dialect: a completion of one prompt, or a chat,
+// of one choice, with an optional id that every message of the answer carries.
 import { Effect, Predicate, Schema } from "effect"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import type { TokenizerError } from "../../tokenizer/Tokenizer.ts"

@@ -140,6 +140,7 @@ export class FakeStages {
       attempt: 1,
       events: events.length,
       texts,
+      scored: [],
       finishes: texts.map(() => null),
       completionTokens: terminal?.completionTokens ?? events.length,
       terminal,
