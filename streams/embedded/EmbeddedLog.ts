@@ -120,13 +120,17 @@ const make = Effect.fnUntraced(function* (
   const store = yield* openReader(options)
   const reader = new Reader(store)
   const followers = new Followers(reader)
-  const groups = new EmbeddedGroups({ store, reader, writer, changed: () => peers.wake() })
+  const groups = new EmbeddedGroups({ store, reader, writer, changed: () => peers.look() })
+  const wakeAll = (partitions: ReadonlyArray<TopicPartition>) => {
+    for (const partition of partitions) followers.wake(partition)
+  }
   const look = () => {
     followers.wakeAll()
     groups.refresh()
   }
   const peers = new Peers({
-    onWake: look,
+    onLook: look,
+    onNew: (partitions) => wakeAll(partitions),
     onChange: () => groups.refresh(),
     onEarly: (partition, records) => groups.early(partition, records),
   })
@@ -138,8 +142,8 @@ const make = Effect.fnUntraced(function* (
     }
   }
   wake = (partitions) => {
-    for (const partition of partitions) followers.wake(partition)
-    peers.wake()
+    wakeAll(partitions)
+    peers.wake(partitions)
   }
   lost = (error) => {
     followers.fail(error)

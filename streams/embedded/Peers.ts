@@ -1,9 +1,8 @@
 // Wakes the readers of other processes on the same data folder: each process has a Unix socket
-// under wake/, connects to those it finds there, and writes a byte when something was committed.
-// The byte says "look", not what: where it cannot be written, one that was written before is still
-// unread and will do. A missed wake-up is made good by a slow look of one's own. Who wants to hear
-// of a topic's records before they are committed says so, and is told where its socket has room.
-// Nothing here can fail the log.
+// under wake/, connects to those it finds there, and says which partitions have new records. Where
+// a socket has no room it is told to look everywhere once it has; a missed wake-up is made good by
+// a slow look of one's own. Who wants to hear of a topic's records before they are committed says
+// so, and is told where its socket has room. Nothing here can fail the log.
 import { createHash } from "node:crypto"
 import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { createConnection, createServer, type Server, type Socket } from "node:net"
@@ -11,7 +10,14 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { Effect, Result, type Scope } from "effect"
 import type { AppendRecord, TopicPartition } from "../Log.ts"
-import { earlyWord, lookWord, type PeerWord, PeerWordReader, wantWord } from "./peerWords.ts"
+import {
+  earlyWord,
+  lookWord,
+  newWord,
+  type PeerWord,
+  PeerWordReader,
+  wantWord,
+} from "./peerWords.ts"
 
 /** The kernel's bound on socket paths is 108 bytes on Linux and 104 elsewhere. */
 const pathBytesMax = 100
@@ -25,8 +31,10 @@ const wakeFolder = (logFolder: string, name: string): string => {
 }
 
 export interface PeersOptions {
-  /** Another process has committed something. */
-  readonly onWake: () => void
+  /** Another process has committed something, somewhere. */
+  readonly onLook: () => void
+  /** Another process has committed records to these. */
+  readonly onNew: (partitions: ReadonlyArray<TopicPartition>) => void
   /** A peer came or went: group members may have gone with it. */
   readonly onChange: () => void
   /** Another process is about to commit these; of topics that were asked for. */
@@ -36,11 +44,17 @@ export interface PeersOptions {
 /** A peer may ask for so many topics. */
 const wantedMax = 64
 
+interface Peer {
+  /** The topics that it wants to hear of early. */
+  readonly wanted: Set<string>
+  /** A word for it found no room. */
+  hasMissed: boolean
+}
+
 const hasRoom = (socket: Socket): boolean => socket.writableLength === 0 && socket.writable
 
 export class Peers {
-  /** And the topics that each wants to hear of early. */
-  readonly #sockets = new Map<Socket, Set<string>>()
+  readonly #sockets = new Map<Socket, Peer>()
   readonly #wanted = new Set<string>()
   readonly #server: Server
   readonly #options: PeersOptions
@@ -51,25 +65,46 @@ export class Peers {
     this.#server.on("error", () => undefined)
   }
 
-  /** Tells every other process that there is something new. */
-  wake(): void {
-    for (const socket of this.#sockets.keys()) if (hasRoom(socket)) socket.write(lookWord)
+  /** Tells every other process that something changed. */
+  look(): void {
+    this.#tellAll(lookWord)
+  }
+
+  /** Tells every other process that these have new records. */
+  wake(partitions: ReadonlyArray<TopicPartition>): void {
+    if (this.#sockets.size > 0) this.#tellAll(newWord(partitions))
+  }
+
+  #tellAll(word: Buffer): void {
+    for (const [socket, peer] of this.#sockets) {
+      if (hasRoom(socket)) this.#tell(socket, peer, word)
+      else peer.hasMissed = true
+    }
+  }
+
+  /** Once it is written there may be room for what had none. */
+  #tell(socket: Socket, peer: Peer, word: Buffer): void {
+    socket.write(word, () => {
+      if (!peer.hasMissed || !hasRoom(socket)) return
+      peer.hasMissed = false
+      this.#tell(socket, peer, lookWord)
+    })
   }
 
   /** Asks all, and those who come, to say what is on its way into the topic. */
   want(topic: string): void {
     if (this.#wanted.has(topic)) return
     this.#wanted.add(topic)
-    for (const socket of this.#sockets.keys()) socket.write(wantWord(topic))
+    for (const [socket, peer] of this.#sockets) this.#tell(socket, peer, wantWord(topic))
   }
 
   announce(partition: TopicPartition, records: ReadonlyArray<AppendRecord>): void {
     let word: Buffer | null = null
-    for (const [socket, wanted] of this.#sockets) {
-      if (!wanted.has(partition.topic) || !hasRoom(socket)) continue
+    for (const [socket, peer] of this.#sockets) {
+      if (!peer.wanted.has(partition.topic) || !hasRoom(socket)) continue
       word ??= earlyWord(partition, records)
       if (word === null) return
-      socket.write(word)
+      this.#tell(socket, peer, word)
     }
   }
 
@@ -117,33 +152,34 @@ export class Peers {
       socket.destroy()
       return
     }
-    const wanted = new Set<string>()
-    this.#sockets.set(socket, wanted)
+    const peer: Peer = { wanted: new Set(), hasMissed: false }
+    this.#sockets.set(socket, peer)
     socket.unref()
     socket.setNoDelay(true)
     const reader = new PeerWordReader()
     socket.on("data", (bytes: Buffer) => {
       const words = reader.take(bytes)
       if (words === null) socket.destroy()
-      else this.#hear(words, wanted)
+      else this.#hear(words, peer)
     })
     socket.on("error", () => undefined)
     socket.on("close", () => {
       this.#sockets.delete(socket)
       this.#options.onChange()
     })
-    for (const topic of this.#wanted) socket.write(wantWord(topic))
+    for (const topic of this.#wanted) this.#tell(socket, peer, wantWord(topic))
     this.#options.onChange()
   }
 
-  #hear(words: ReadonlyArray<PeerWord>, wanted: Set<string>): void {
+  #hear(words: ReadonlyArray<PeerWord>, { wanted }: Peer): void {
     let looks = false
     for (const word of words) {
       if (word.kind === "look") looks = true
+      else if (word.kind === "new") this.#options.onNew(word.partitions)
       else if (word.kind === "early") this.#options.onEarly(word.partition, word.records)
       else if (wanted.size < wantedMax) wanted.add(word.topic)
     }
-    if (looks) this.#options.onWake()
+    if (looks) this.#options.onLook()
   }
 }
 

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   earlyWord,
   lookWord,
+  newWord,
   PeerWordReader,
   wantWord,
   wordBytesMax,
@@ -16,7 +17,9 @@ const records = [
 ]
 
 const early = earlyWord(partition, records) ?? assert.fail("it fits")
-const all = Buffer.concat([lookWord, wantWord(partition.topic), early, lookWord])
+const places = [partition, { topic: "sluice.tokens", partition: 0 }]
+const words = [lookWord, wantWord(partition.topic), early, newWord(places), lookWord]
+const all = Buffer.concat(words)
 
 describe("words between peers", () => {
   it("come out as they went in, in whatever pieces they arrive", () => {
@@ -30,6 +33,7 @@ describe("words between peers", () => {
         { kind: "look" },
         { kind: "want", topic: partition.topic },
         { kind: "early", partition, records },
+        { kind: "new", partitions: places },
         { kind: "look" },
       ])
     }
@@ -37,6 +41,8 @@ describe("words between peers", () => {
 
   it("are not made too long, and not taken so", () => {
     assert.isNull(earlyWord(partition, [{ key: null, value: Buffer.alloc(wordBytesMax) }]))
+    const many = Array.from({ length: 10_000 }, () => partition)
+    assert.strictEqual(newWord(many), lookWord)
     const head = Buffer.from([3, 0, 0, 0, 0])
     head.writeUInt32LE(wordBytesMax, 1)
     assert.isNull(new PeerWordReader().take(head))
@@ -47,6 +53,8 @@ describe("words between peers", () => {
     const cut = Buffer.from(early.subarray(0, early.length - 1))
     cut.writeUInt32LE(cut.length - 5, 1)
     assert.isNull(new PeerWordReader().take(cut))
+    const placeless = Buffer.from([4, 3, 0, 0, 0, 1, 0, 65])
+    assert.isNull(new PeerWordReader().take(placeless))
     const topicless = Buffer.from([3, 2, 0, 0, 0, 255, 255])
     assert.isNull(new PeerWordReader().take(topicless))
   })
