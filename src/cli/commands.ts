@@ -1,7 +1,7 @@
 // Every command of `sluice`: what it is for and which settings it heeds. Help, argument errors and
 // the entry point read this table.
 
-import { replay } from "./replay/commands.ts"
+import { record, replay } from "./replay/commands.ts"
 
 export type ProcessKind = "serve" | "gateway" | "worker" | "relay"
 
@@ -176,6 +176,7 @@ const deadLetters: Command = {
 
 export const commands: ReadonlyArray<Command> = [
   ...Object.values(processes),
+  record,
   replay,
   topics,
   schemas,

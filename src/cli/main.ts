@@ -75,6 +75,10 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     const { configChanges } = await import("./configChanges.ts")
     return configChanges(loaded.config, { action, operands }, { out, err })
   }
+  if (command.name === "record") {
+    const { recordCommand } = await import("./replay/record.ts")
+    return recordCommand(loaded.config, { action, operands, options, switches }, { out, err })
+  }
   if (command.name === "replay") {
     const { replayCommand } = await import("./replay/replay.ts")
     const given = { action, operands, options, switches }

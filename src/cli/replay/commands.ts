@@ -63,3 +63,27 @@ export const replay: Command = {
     ],
   ],
 }
+
+export const record: Command = {
+  name: "record",
+  summary: "writes requests and answers of the logs as a trace, or a trace in another format",
+  about: [
+    "`export` writes a model's requests to standard output in the order of their acceptance: when",
+    "they came, prompts, parameters, tokens and times of the answers. Redacted, it has lengths,",
+    "times and block hashes only. `convert` writes a trace of any known format in another one.",
+  ],
+  settings: ["servedModelName", "model", "modelVersion", "data", "kafka", "registry", "log"],
+  actions: ["export", "convert"],
+  operand: "<trace to convert>",
+  options: [
+    ["from", "TIME", "Requests from then on: 2026-01-31T12:00:00Z, or 2h (ago)."],
+    ["to", "TIME", "Requests before it; now unless given."],
+    ["format", "NAME", "sluice, mooncake, azure, burstgpt, vllm, sharegpt or prompts."],
+  ],
+  switches: [["redact", "No prompts, no answers, no ids: lengths, times and salted block hashes."]],
+  examples: [
+    ["sluice record export --data ./data --from 2h > trace.jsonl", "the last two hours"],
+    ["sluice record export --data ./data --redact > share.jsonl", "to give away"],
+    ["sluice record convert trace.csv --format mooncake > trace.jsonl", "another format"],
+  ],
+}

@@ -6,7 +6,7 @@
 //      "choices":[{"ids":[9],"text":" end","finish":"stop"}],"ttft_ms":12,"e2e_ms":40,
 //      "frames":[[12,1],[40,6]]}}
 //
-// Whatever is not known is left out. README.md names each field.
+// Whatever is not known is left out. ops/replay/TRACE.md names each field.
 import { Predicate } from "effect"
 import { Fields } from "../Fields.ts"
 import type {
