@@ -5,7 +5,8 @@ import { controlCases, controlKeys } from "../contract/control.ts"
 import { logCases } from "../contract/log.ts"
 import { groupCases } from "../contract/logGroups.ts"
 import { retentionCases } from "../contract/logRetention.ts"
-import { testLog, unique, useKafka } from "../support/services/testKafka.ts"
+import { unique } from "../support/services/addresses.ts"
+import { testLog, useKafka } from "../support/services/testKafka.ts"
 
 const { bootstrap } = useKafka()
 

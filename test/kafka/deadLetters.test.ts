@@ -10,7 +10,8 @@ import { Log } from "../../streams/Log.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
 import { newRequestId } from "../../streams/requestId.ts"
 import { acceptedRequest } from "../support/enqueue.ts"
-import { testLog, unique, useKafka } from "../support/services/testKafka.ts"
+import { unique } from "../support/services/addresses.ts"
+import { testLog, useKafka } from "../support/services/testKafka.ts"
 
 const { bootstrap } = useKafka()
 const model = unique("dead-letters")

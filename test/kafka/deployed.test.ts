@@ -12,7 +12,7 @@ import { Redis } from "../support/services/Redis.ts"
 import { Registry } from "../support/services/Registry.ts"
 import { describeTopics } from "../support/services/outsider.ts"
 import { connectionsTo } from "../support/services/sockets.ts"
-import { addresses } from "../support/services/testKafka.ts"
+import { addresses } from "../support/services/addresses.ts"
 
 const tokens = 60
 

@@ -6,7 +6,7 @@ import { Effect, type Scope } from "effect"
 import { type Asked, apis } from "../support/services/KafkaProxy.ts"
 import { outsider } from "../support/services/outsider.ts"
 import { freshTopic, recordOf, textsOf, useProxiedKafka } from "../support/services/proxiedKafka.ts"
-import { unique } from "../support/services/testKafka.ts"
+import { unique } from "../support/services/addresses.ts"
 import type { Consumer, Log, LogError, TopicPartition } from "../../streams/Log.ts"
 
 const { proxy, bootstrap, through, beside } = useProxiedKafka()

@@ -3,7 +3,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Log } from "../../streams/Log.ts"
-import { testLog, unique, useKafka } from "../support/services/testKafka.ts"
+import { unique } from "../support/services/addresses.ts"
+import { testLog, useKafka } from "../support/services/testKafka.ts"
 
 const { bootstrap } = useKafka()
 

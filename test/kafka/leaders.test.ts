@@ -5,7 +5,8 @@ import { Effect } from "effect"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
 import { outsider } from "../support/services/outsider.ts"
 import { recordOf, textsOf } from "../support/services/proxiedKafka.ts"
-import { addresses, testLog, unique } from "../support/services/testKafka.ts"
+import { addresses, unique } from "../support/services/addresses.ts"
+import { testLog } from "../support/services/testKafka.ts"
 import { Log } from "../../streams/Log.ts"
 
 let cluster: KafkaCluster

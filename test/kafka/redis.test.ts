@@ -7,7 +7,7 @@ import { Config } from "../../src/config/Config.ts"
 import { Metrics } from "../../src/telemetry/Metrics.ts"
 import { layerMetrics } from "../../src/telemetry/registry.ts"
 import { Redis } from "../support/services/Redis.ts"
-import { unique } from "../support/services/testKafka.ts"
+import { unique } from "../support/services/addresses.ts"
 
 let redis: Redis
 beforeAll(async () => {

@@ -15,7 +15,7 @@ import { readLogs, readMarks } from "../support/checker/readLogs.ts"
 import { makeDataFolder, type Sluice, startSluice } from "../support/server.ts"
 import { Deployment } from "../support/services/Deployment.ts"
 import { KafkaCluster } from "../support/services/KafkaCluster.ts"
-import { addresses } from "../support/services/testKafka.ts"
+import { addresses } from "../support/services/addresses.ts"
 import type { Kind } from "./Fleet.ts"
 import type { Link } from "./Network.ts"
 

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
 import { outsider } from "../../support/services/outsider.ts"
-import { unique } from "../../support/services/testKafka.ts"
+import { unique } from "../../support/services/addresses.ts"
 
 const partitions = 4
 

@@ -6,7 +6,7 @@ import { kafkaLog } from "../../../streams/kafka/KafkaLog.ts"
 import { Log } from "../../../streams/Log.ts"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
 import { outsider } from "../../support/services/outsider.ts"
-import { addresses, unique } from "../../support/services/testKafka.ts"
+import { addresses, unique } from "../../support/services/addresses.ts"
 import type { BenchOptions, BenchResult } from "../main.ts"
 
 const sizes = [1, 16, 256]

@@ -6,7 +6,7 @@ import { ResumingClient } from "../../support/ResumingClient.ts"
 import { Deployment } from "../../support/services/Deployment.ts"
 import type { KafkaCluster } from "../../support/services/KafkaCluster.ts"
 import { leaderOf, outsider } from "../../support/services/outsider.ts"
-import { unique } from "../../support/services/testKafka.ts"
+import { unique } from "../../support/services/addresses.ts"
 import type { BenchOptions, BenchResult } from "../main.ts"
 
 const streams = 24

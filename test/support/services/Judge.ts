@@ -11,7 +11,7 @@ import { workerGroup } from "../../../streams/topics.ts"
 import { check, type Mark, violationText } from "../checker/check.ts"
 import type { HistoryLine } from "../checker/history.ts"
 import { readLogs, readMarks } from "../checker/readLogs.ts"
-import { addresses } from "./testKafka.ts"
+import { addresses } from "./addresses.ts"
 
 export interface JudgeOptions {
   readonly kafka: string

@@ -7,7 +7,7 @@ import { type KafkaLogOptions, kafkaLog } from "../../../streams/kafka/KafkaLog.
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { KafkaProxy } from "./KafkaProxy.ts"
 import { outsider } from "./outsider.ts"
-import { addresses, unique } from "./testKafka.ts"
+import { addresses, unique } from "./addresses.ts"
 
 export interface ProxiedKafka {
   readonly proxy: () => KafkaProxy

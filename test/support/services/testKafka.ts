@@ -1,19 +1,10 @@
 // The Kafka of a test file: the one that SLUICE_TEST_KAFKA names, else one node of its own, started
 // before the first test and stopped after the last.
-import { randomBytes } from "node:crypto"
 import { afterAll, beforeAll } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { type KafkaLogOptions, kafkaLog } from "../../../streams/kafka/KafkaLog.ts"
+import { addresses } from "./addresses.ts"
 import { KafkaCluster } from "./KafkaCluster.ts"
-
-export const addresses = (bootstrap: string) =>
-  bootstrap.split(",").map((text) => {
-    const [host = "", port = ""] = text.split(":")
-    return { host, port: Number(port) }
-  })
-
-/** Names that no other run has used, on a cluster that may be shared. */
-export const unique = (name: string): string => `${name}-${randomBytes(4).toString("hex")}`
 
 export const useKafka = (): { readonly bootstrap: () => string } => {
   const named = process.env["SLUICE_TEST_KAFKA"]
