@@ -27,7 +27,8 @@ export const publishedSchemas: ReadonlyArray<PublishedSchema> = [
   current("TokenFrame", 1, 3),
   current("DeadLetter", 1, 4),
   current("WorkerStatus", 1, 5),
-  current("RequestAccepted", 2, 6),
+  { name: "RequestAccepted", version: 2, id: 6, avro: pastAvroText.RequestAcceptedv2 },
   current("KeyClaimed", 1, 7),
   current("ControlEvent", 1, 8),
+  current("RequestAccepted", 3, 9),
 ]

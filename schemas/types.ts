@@ -205,6 +205,23 @@ export interface AnswerOptions {
   readonly response: ResponseOptions | null
 }
 
+export interface RequestGrammar {
+  /** json_schema, regex or lark */
+  readonly kind: string
+  readonly text: string
+}
+
+export interface RequestTools {
+  /** how the model writes a call: hermes, llama3 or mistral */
+  readonly format: string
+  /** false: of several calls the first one counts */
+  readonly parallel: boolean
+  /** as asked for, in JSON: a response object shows them again */
+  readonly shown: string
+  /** tool_choice, likewise */
+  readonly choice: string
+}
+
 /**
  * A request that was admitted. Written once, by the gateway or any producer; everything after it is
  * a fold of the token log.
@@ -232,6 +249,12 @@ export interface RequestAccepted {
   /** how the answer is written; read by the projection only */
   readonly answer: AnswerOptions
   readonly traceparent: string | null
+  /** what each choice's text must match, as far as it goes */
+  readonly grammar: RequestGrammar | null
+  /** functions that the answer may call; read by the projection only */
+  readonly tools: RequestTools | null
+  /** of the responses dialect: text.format as asked for, in JSON, shown again */
+  readonly textFormat: string | null
 }
 
 /**

@@ -10,6 +10,7 @@
 
 #include "addon/convert.h"
 #include "addon/engine_handle.h"
+#include "addon/grammars_handle.h"
 #include "addon/open.h"
 #include "engine/available_memory.h"
 #include "model/device_backend.h"
@@ -137,6 +138,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("nativeInfo", Napi::Function::New(env, native_info));
   exports.Set("nativeDevices", Napi::Function::New(env, native_devices));
   exports.Set("nativeGauges", Napi::Function::New(env, native_gauges));
+  exports.Set("grammarsOpen", Napi::Function::New(env, grammars_open));
+  exports.Set("grammarCheck", Napi::Function::New(env, grammar_check));
   exports.Set("engineOpen", Napi::Function::New(env, engine_open));
   exports.Set("engineSubmit", Napi::Function::New(env, engine_submit));
   exports.Set("engineCancel", Napi::Function::New(env, engine_cancel));

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "addon/grammars_handle.h"
+
 namespace sluice::addon {
 namespace {
 
@@ -44,6 +46,8 @@ const char* name_of(Refusal refusal) {
       return "tooLong";
     case Refusal::kInvalid:
       return "invalid";
+    case Refusal::kUnsupported:
+      return "unsupported";
     case Refusal::kClosed:
       return "closed";
   }
@@ -120,6 +124,14 @@ std::vector<float> Field::reals() const {
   return std::vector<float>(array.Data(), array.Data() + array.ElementLength());
 }
 
+std::vector<uint8_t> Field::bytes() const {
+  const bool fits =
+      value_.IsTypedArray() && value_.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  if (!fits) fail("a Uint8Array");
+  const auto array = value_.As<Napi::Uint8Array>();
+  return std::vector<uint8_t>(array.Data(), array.Data() + array.ElementLength());
+}
+
 Napi::Function Field::function() const {
   if (!value_.IsFunction()) fail("a function");
   return value_.As<Napi::Function>();
@@ -162,6 +174,9 @@ Submission to_submission(const Field& sequence) {
   s.priority = sequence.at("priority").i32();
   s.arrived_at_ms = sequence.at("arrivedAtMs").u64();
   s.cache_salt = sequence.at("cacheSalt").string();
+  s.grammars = GrammarsHandle::unwrap(sequence.at("grammars"));
+  s.grammar.kind = sequence.at("grammarKind").string();
+  s.grammar.text = sequence.at("grammarText").string();
   return s;
 }
 

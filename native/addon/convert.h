@@ -30,15 +30,18 @@ class Field {
   int64_t i64() const;
   bool boolean() const;
   std::string string() const;
-  std::vector<uint32_t> ids() const;  // a Uint32Array
-  std::vector<float> reals() const;   // a Float32Array
+  std::vector<uint32_t> ids() const;   // a Uint32Array
+  std::vector<float> reals() const;    // a Float32Array
+  std::vector<uint8_t> bytes() const;  // a Uint8Array
   Napi::Function function() const;
+  Napi::Value value() const { return value_; }
+  // "engineOpen: options.kvBytes must be <wanted>"
+  [[noreturn]] void fail(const std::string& wanted) const;
 
  private:
   Field(const Field* parent, const char* name, Napi::Value value);
   int64_t integer(int64_t low, int64_t high) const;
   std::string path() const;
-  [[noreturn]] void fail(const std::string& wanted) const;
 
   const Field* parent_ = nullptr;
   const char* function_ = nullptr;

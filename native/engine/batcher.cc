@@ -27,6 +27,7 @@ void add_share(const std::shared_ptr<Sequence>& sequence, uint32_t query_tokens,
   share.history = s.ids;
   share.prompt_tokens = s.prompt_tokens;
   if (share.position < s.source.min_tokens) share.banned = s.banned_early;
+  if (sample) share.mask = s.constraint.get();
   launch->batch.sequences.push_back(share);
   launch->shares.push_back({sequence, s.launched, query_tokens, sample});
   launch->tokens += query_tokens;

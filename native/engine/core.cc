@@ -31,6 +31,7 @@ Core::Core(Backend* backend,
     : backend_(backend),
       limits_(limits),
       eos_ids_(std::move(eos_ids)),
+      grammar_pool_(kGrammarThreads),
       kv_(limits.blocks, limits.prefix_cache, prefix_secret),
       swap_(limits.swap_blocks, backend->info().kv_bytes_per_block) {
   SLUICE_CHECK(limits.batch_tokens_max > limits.sequences_max);
@@ -46,6 +47,14 @@ void Core::submit(Submission submission) {
   auto sequence = std::make_shared<Sequence>(std::move(submission), ++submissions_, eos_ids_);
   const Ending ending = ending_of(*sequence, eos_ids_);
   if (ending.finish != Finish::kNone) return end(sequence, ending, entry_of(*sequence));
+  if (sequence->source.grammars != nullptr) {
+    sequence->constraint = std::make_shared<Constraint>(
+        Constraint::Parts{sequence->source.grammars, &grammar_pool_, backend_->info().vocab_size},
+        sequence->source.grammar);
+    const auto generated = sequence->ids.begin() + sequence->prompt_tokens;
+    sequence->constraint->start({generated, sequence->ids.end()});
+    ++constrained_;
+  }
   waiting_.push_back(std::move(sequence));
 }
 
@@ -67,6 +76,7 @@ Status Core::step(uint64_t now_ms, StepReport* report) {
   collected_tokens_ = 0;
   collected_sequences_ = 0;
   preempted_ = 0;
+  take_forced();
   Plan plan = make_plan(now_ms);
   if (!plan.preempt.empty() && !in_flight_.empty()) {
     // A victim with a draw in flight would lose it: collect first, then decide afresh.
@@ -89,6 +99,32 @@ Status Core::step(uint64_t now_ms, StepReport* report) {
   report->entries = std::exchange(entries_, {});
   report->ids = std::exchange(entry_ids_, {});
   return Status::ok();
+}
+
+void Core::take_forced() {
+  if (constrained_ == 0) return;
+  const std::vector<SequenceRef> running = running_;  // an end changes the list
+  for (const SequenceRef& sequence : running) {
+    Sequence& s = *sequence;
+    // A draw in flight comes first, and a token without a step has no logprobs.
+    if (s.constraint == nullptr || s.draws_in_flight > 0 || s.sampling.logprobs >= 0) continue;
+    StepEntry entry = entry_of(s);
+    const uint32_t left = s.source.max_tokens - std::min(s.source.max_tokens, entry.position);
+    Ending ending;
+    for (const uint32_t id : s.constraint->take_forced(left)) {
+      s.ids.push_back(id);
+      entry_ids_.push_back(id);
+      ++entry.id_count;
+      ending = ending_of(s, eos_ids_);
+      if (ending.finish != Finish::kNone) break;
+    }
+    if (entry.id_count == 0) continue;
+    if (ending.finish != Finish::kNone) {
+      end(sequence, ending, std::move(entry));
+    } else {
+      entries_.push_back(std::move(entry));
+    }
+  }
 }
 
 Plan Core::make_plan(uint64_t now_ms) const {
@@ -229,6 +265,9 @@ void Core::apply(const LaunchedShare& share, SequenceResult* result) {
   if (s.wants_prompt_scores()) add_prompt_scores(share, result, &entry);
   if (share.sample) {
     --s.draws_in_flight;
+    if (s.constraint != nullptr && s.constraint->failed()) {
+      return end(share.sequence, {Finish::kUnmatched, 0}, std::move(entry));
+    }
     s.ids.push_back(result->sampled.id);
     entry_ids_.push_back(result->sampled.id);
     entry.id_count = 1;
@@ -237,6 +276,7 @@ void Core::apply(const LaunchedShare& share, SequenceResult* result) {
   kv_.publish(&s);
   const Ending ending = ending_of(s, eos_ids_);
   if (ending.finish != Finish::kNone) return end(share.sequence, ending, std::move(entry));
+  if (share.sample && s.constraint != nullptr) s.constraint->take(s.ids.back());
   if (share.sample || entry.has_prompt_logprobs) entries_.push_back(std::move(entry));
 }
 
@@ -252,6 +292,7 @@ void Core::add_prompt_scores(const LaunchedShare& share, SequenceResult* result,
 void Core::end(const SequenceRef& sequence, Ending ending, StepEntry entry) {
   SLUICE_CHECK(sequence->finish == Finish::kNone);
   sequence->finish = ending.finish;
+  if (sequence->constraint != nullptr) --constrained_;
   const bool ran = std::find(running_.begin(), running_.end(), sequence) != running_.end();
   if (ran) free_slots_.push_back(sequence->slot);
   kv_.release(&sequence->table);

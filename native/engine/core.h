@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/batcher.h"
+#include "engine/grammar_pool.h"
 #include "engine/kv_space.h"
 #include "engine/limits.h"
 #include "engine/scheduler.h"
@@ -70,6 +71,8 @@ class Core {
   Status launch(const Plan& plan, const std::vector<SequenceRef>& admitted);
   Status collect();
   void apply(const LaunchedShare& share, SequenceResult* result);
+  // Tokens that grammars leave no choice about, without a step.
+  void take_forced();
   void add_prompt_scores(const LaunchedShare& share, SequenceResult* result, StepEntry* entry);
   // The one place where a sequence leaves the engine.
   void end(const SequenceRef& sequence, Ending ending, StepEntry entry);
@@ -78,6 +81,8 @@ class Core {
   Backend* const backend_;
   const EngineLimits limits_;
   const std::vector<uint32_t> eos_ids_;
+  GrammarPool grammar_pool_;
+  uint32_t constrained_ = 0;  // sequences with a grammar
   KvSpace kv_;
   SwapSpace swap_;
   uint64_t submissions_ = 0;

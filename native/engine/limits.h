@@ -48,6 +48,10 @@ inline constexpr uint64_t kPreemptionRestSteps = 16;
 // round.
 inline constexpr uint32_t kReserveFactorAfterPreemption = 4;
 
+// Threads that compute the masks of grammars, beside the engine's own: a batch of constrained
+// sequences has their masks ready within a step.
+inline constexpr uint32_t kGrammarThreads = 2;
+
 inline constexpr uint32_t blocks_for(uint64_t tokens) {
   return static_cast<uint32_t>((tokens + kBlockTokens - 1) / kBlockTokens);
 }

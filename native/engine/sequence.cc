@@ -19,6 +19,10 @@ Sequence::Sequence(Submission submission, uint64_t order, const std::vector<uint
   source.generated = {};
   // A batch in flight points into the table, so it must not move when it grows.
   table.blocks.reserve((ids.capacity() + kBlockTokens - 1) / kBlockTokens);
+  if (source.grammars != nullptr) {
+    source.ignore_eos = false;
+    source.min_tokens = 0;
+  }
   banned_early = source.stop_ids;
   if (!source.ignore_eos) {
     banned_early.insert(banned_early.end(), eos_ids.begin(), eos_ids.end());
@@ -35,6 +39,7 @@ uint32_t Sequence::uncomputed_tokens() const {
   // Without output the prompt is computed only to be scored.
   if (source.max_tokens == 0) return prompt_tokens - launched;
   if (generated_tokens() + draws_in_flight >= source.max_tokens) return 0;
+  if (constraint != nullptr && draws_in_flight > 0) return 0;
   return total_tokens() - launched;
 }
 

@@ -10,9 +10,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/constraint.h"
 #include "engine/prefix_cache.h"
 #include "model/backend.h"
 
@@ -33,9 +35,14 @@ struct Submission {
   std::vector<uint32_t> generated;
   std::vector<LogitBias> biases;
   std::string cache_salt;
+  // What the output must match, where grammars is set. Its end is the sequence's, so ignore_eos and
+  // min_tokens do not count beside it.
+  std::shared_ptr<Grammars> grammars;
+  GrammarSource grammar;
 };
 
-enum class Finish : uint32_t { kNone = 0, kStop, kLength, kCancelled, kFailed };
+// kUnmatched: the grammar could not be compiled, or not be followed within its limits.
+enum class Finish : uint32_t { kNone = 0, kStop, kLength, kCancelled, kFailed, kUnmatched };
 
 // The KV blocks that a sequence holds. Append-only while held: a block's id never changes under a
 // launched batch. `blocks` stays readable after release, for a batch still in flight.
@@ -54,7 +61,8 @@ struct alignas(64) Sequence {
   Sequence& operator=(const Sequence&) = delete;
 
   uint32_t generated_tokens() const { return static_cast<uint32_t>(ids.size()) - prompt_tokens; }
-  // Tokens that it still has to compute before its next draw; 0: it wants no share of a step.
+  // Tokens that it still has to compute before its next draw; 0: it wants no share of a step. A
+  // constrained one wants none while a draw is in flight, on which its next mask depends.
   uint32_t uncomputed_tokens() const;
   // Tokens known or being drawn.
   uint32_t total_tokens() const { return static_cast<uint32_t>(ids.size()) + draws_in_flight; }
@@ -77,6 +85,7 @@ struct alignas(64) Sequence {
   Finish finish = Finish::kNone;
   bool was_admitted = false;
   bool prompt_scored = false;
+  std::shared_ptr<Constraint> constraint;  // null where it may say anything
   KvTable table;
   Submission source;  // as submitted; its prompt and generated are in ids now
 

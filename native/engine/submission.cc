@@ -28,6 +28,7 @@ bool is_finite(const Submission& submission) {
 Refusal check_submission(const Submission& submission,
                          const BackendInfo& info,
                          const EngineLimits& limits) {
+  if (submission.grammars != nullptr && !info.takes_masks) return Refusal::kUnsupported;
   if (submission.prompt.empty() || !is_finite(submission)) return Refusal::kInvalid;
   if (!all_below(submission.prompt, info.vocab_size)) return Refusal::kInvalid;
   if (!all_below(submission.generated, info.vocab_size)) return Refusal::kInvalid;

@@ -10,11 +10,12 @@
 namespace sluice {
 
 // Their names cross to TypeScript (native/addon/convert.cc).
-enum class Refusal { kNone, kQueueFull, kTooLong, kInvalid, kClosed };
+// kUnsupported: it has a grammar, and the backend knows no masks.
+enum class Refusal { kNone, kQueueFull, kTooLong, kInvalid, kUnsupported, kClosed };
 
-// kNone, kInvalid (no prompt, an unknown id, a repeated handle is the Engine's to find) or
-// kTooLong: prompt and output exceed the model's context or the whole pool, so it could never
-// finish.
+// kNone, kUnsupported, kInvalid (no prompt, an unknown id, a repeated handle is the Engine's to
+// find) or kTooLong: prompt and output exceed the model's context or the whole pool, so it could
+// never finish.
 Refusal check_submission(const Submission& submission,
                          const BackendInfo& info,
                          const EngineLimits& limits);

@@ -101,6 +101,18 @@ uint32_t draw(const SamplerRow& row, const Cut& cut) {
   return best_id;
 }
 
+// Whole words at a time: most masks allow nearly all ids, or nearly none.
+void keep_allowed(std::span<const uint32_t> allowed, std::span<float> logits) {
+  for (size_t begin = 0; begin < logits.size(); begin += 32) {
+    const uint32_t word = begin / 32 < allowed.size() ? allowed[begin / 32] : 0;
+    if (word == UINT32_MAX) continue;
+    const size_t count = std::min<size_t>(32, logits.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      if ((word >> i & 1) == 0) logits[begin + i] = kMasked;
+    }
+  }
+}
+
 }  // namespace
 
 Sampler::Sampler(uint32_t vocab_size) : counts_(vocab_size, 0) {}
@@ -134,6 +146,7 @@ SampledToken Sampler::sample(const SamplerRow& row) {
     // A stop id may lie beyond the vocabulary; it is not drawn anyway.
     if (id < row.logits.size()) row.logits[id] = kMasked;
   }
+  if (!row.allowed.empty()) keep_allowed(row.allowed, row.logits);
   const uint32_t likeliest = argmax(row.logits);
   const bool is_greedy =
       !(sampling.temperature > kGreedyTemperature) || !(row.logits[likeliest] > kMasked);

@@ -2,10 +2,10 @@
 // function of the row, the SamplingArgs, the history and the output position: the batch, its order
 // and the thread do not enter, so a resumed request draws what the first attempt drew.
 //
-// Order: penalties, bias, bans; logprobs; temperature; top-k; top-p of what top-k left; min-p;
-// Gumbel-max with words of Philox4x32-10 (key: seed; counter: position low, position high, id / 4,
-// choice; word id % 4). Ties: lower ids first, everywhere. NaN logits are never drawn.
-// It knows no model: a row of any vocabulary will do.
+// Order: penalties, bias, bans, mask; logprobs; temperature; top-k; top-p of what top-k left;
+// min-p; Gumbel-max with words of Philox4x32-10 (key: seed; counter: position low, position high,
+// id / 4, choice; word id % 4). Ties: lower ids first, everywhere. NaN logits are never drawn. It
+// knows no model: a row of any vocabulary will do.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,7 @@ struct SamplerRow {
   std::span<const uint32_t> history;  // prompt and output ids so far
   uint32_t prompt_tokens = 0;         // how many of history are the prompt
   std::span<const uint32_t> banned;
+  std::span<const uint32_t> allowed = {};  // one bit an id; empty: all
 };
 
 // Holds scratch of the vocabulary's size, so one Sampler serves one thread at a time.

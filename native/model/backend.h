@@ -14,6 +14,7 @@
 
 #include "kernels/block.h"
 #include "kernels/sampling/args.h"
+#include "model/token_mask.h"
 #include "runtime/status.h"
 
 namespace sluice {
@@ -43,6 +44,7 @@ struct BatchSequence {
   uint32_t prompt_tokens = 0;
   // Ids that must not be drawn (end of sequence and stop ids below min_tokens).
   std::span<const uint32_t> banned;
+  const TokenMask* mask = nullptr;  // null: any token may be drawn
 };
 
 struct Batch {
@@ -74,6 +76,8 @@ struct BackendInfo {
   uint64_t kv_bytes_per_block = 0;
   // True where launch returns before the result is known and the next batch may be launched first.
   bool runs_ahead = false;
+  // True where a draw honours BatchSequence::mask.
+  bool takes_masks = false;
   // True where KV blocks are not in host memory, so that they do not compete with it.
   bool kv_on_device = false;
   std::vector<MemoryPart> memory;  // after reserve; empty in host memory

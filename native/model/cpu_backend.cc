@@ -37,6 +37,7 @@ class CpuBackend : public Backend {
     info_.vocab_size = model_.config.vocab_size;
     info_.context_tokens_max = model_.config.context_tokens_max;
     info_.kv_bytes_per_block = cache_.block_bytes();
+    info_.takes_masks = true;
   }
 
   const BackendInfo& info() const override { return info_; }

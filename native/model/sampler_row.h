@@ -14,7 +14,8 @@ inline SamplerRow sampler_row(const BatchSequence& sequence, std::span<float> lo
           sequence.position,
           sequence.history,
           sequence.prompt_tokens,
-          sequence.banned};
+          sequence.banned,
+          sequence.mask != nullptr ? sequence.mask->wait() : std::span<const uint32_t>()};
 }
 
 }  // namespace sluice

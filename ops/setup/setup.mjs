@@ -18,6 +18,8 @@ export const setup = async () => {
   if (node === null) throw new SetupError(nodeSentence)
   await buildAddon(node)
   await buildDeviceEngine()
+  const { startGrammarBuild } = await import("./grammar.mjs")
+  startGrammarBuild()
   return node
 }
 

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import { Config } from "../config/Config.ts"
 import type { Idempotency } from "../enqueue/keys.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import { Grammars } from "../tokenizer/Grammars.ts"
 import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import type { Exchange } from "./answer/Exchange.ts"
 import { type ApiError, apiError } from "./errors.ts"
@@ -72,6 +73,7 @@ export const parseContext = Effect.fnUntraced(function* (
     },
     limits,
     tokenizer: yield* Tokenizer,
+    grammars: yield* Grammars,
     model: served,
   }
 })

@@ -47,6 +47,7 @@ const apiRows = {
   internal: { status: 500, type: server, code: "internal_error" },
   generationFailed: { status: 500, type: server, code: "generation_failed", retry: false },
   deadLettered: { status: 500, type: server, code: "dead_lettered", retry: false },
+  notBuilt: { status: 501, type: server, code: "structured_output_not_built", retry: false },
   notReady: { status: 503, type: overloaded, code: "not_ready" },
   expired: { status: 504, type: "timeout_error", code: "deadline_exceeded", retry: false },
 } as const satisfies Record<string, Row>

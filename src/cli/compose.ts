@@ -20,6 +20,7 @@ import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Reaper } from "../enqueue/Reaper.ts"
 import { Workers } from "../enqueue/Workers.ts"
 import { Engine } from "../generate/engine/Engine.ts"
+import { layerGrammars } from "../generate/engine/grammars.ts"
 import { layerEngine } from "../generate/engine/layer.ts"
 import { Worker, type WorkerError } from "../generate/Worker.ts"
 import { layerRelay } from "../relay/layer.ts"
@@ -69,7 +70,8 @@ const layerLogs = Layer.mergeAll(
 const layerProcess = Layer.mergeAll(layerEventLoop, layerRegistryProbe)
 
 /** The configuration from here up is what the control log makes of it. */
-const layerGround = Layer.mergeAll(layerTokenizer, layerProcess).pipe(
+const layerGround = Layer.mergeAll(layerGrammars, layerProcess).pipe(
+  Layer.provideMerge(layerTokenizer),
   Layer.provideMerge(layerLiveConfig),
   Layer.provideMerge(Control.layer),
   Layer.provideMerge(layerLogs),

@@ -126,7 +126,7 @@ export class Generation {
       this.tokens++
       if (piece.stopped !== null) return finished(open, "stop", piece.stopped)
     }
-    if (finish === null || finish === "cancelled" || finish === "failed") return false
+    if (finish !== "stop" && finish !== "length") return false
     return finished(open, finish, entry.stopToken === null ? null : String(entry.stopToken))
   }
 
@@ -208,5 +208,6 @@ export const sequenceOf = (choice: Choice, sequence: number, priority: number): 
     priority,
     arrivedAt: request.acceptedAt,
     cacheSalt: request.tenant,
+    grammar: request.grammar,
   }
 }

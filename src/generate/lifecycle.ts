@@ -14,7 +14,7 @@ import type { StepOutput } from "./engine/stepOutput.ts"
 import { Generation } from "./generation.ts"
 import type { InFlight } from "./inFlight.ts"
 import type { LifecycleEvents, LifecycleParts } from "./lifecycleParts.ts"
-import { refusalText } from "./refusal.ts"
+import { failures, refusalText } from "./refusal.ts"
 import type { HardRefusal, Seat } from "./slots.ts"
 
 /**
@@ -80,8 +80,9 @@ export class Lifecycle {
       const seat = this.#parts.slots.seat(entry.sequence)
       if (seat === undefined) continue
       const { item, choice } = seat
-      if (entry.finish === "failed") {
-        this.#fail(item, "engine_failed", "The engine failed this request.")
+      if (entry.finish === "failed" || entry.finish === "unmatched") {
+        const { code, message } = failures[entry.finish]
+        this.#fail(item, code, message)
         continue
       }
       const generation = choice.generation

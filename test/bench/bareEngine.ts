@@ -75,6 +75,7 @@ export const bareEngine = (engine: Engine["Service"]): BareEngine => {
           sampling: { ...greedy, maxTokens },
           priority: 1,
           arrivedAt: 0,
+          grammar: null,
           cacheSalt: "",
         })
         if (refusal !== null) reject(new Error(`the engine refused: ${refusal}`))

@@ -134,6 +134,7 @@ const engineAlone = (count: number): number => {
         sampling: { ...sampling, choice: 0 },
         priority: 1,
         arrivedAt: 0,
+        grammar: null,
         cacheSalt: "",
       })
     }

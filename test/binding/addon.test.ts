@@ -57,6 +57,9 @@ const sequence: NativeSequence = {
   promptLogprobs: -1,
   priority: 0,
   arrivedAtMs: 1,
+  grammars: null,
+  grammarKind: "",
+  grammarText: "",
   cacheSalt: "",
 }
 

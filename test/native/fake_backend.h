@@ -57,6 +57,7 @@ class FakeBackend : public Backend {
     info_.context_tokens_max = context_tokens_max;
     info_.kv_bytes_per_block = sizeof(Cell) * kBlockTokens;
     info_.runs_ahead = runs_ahead;
+    info_.takes_masks = true;
   }
 
   const BackendInfo& info() const override { return info_; }

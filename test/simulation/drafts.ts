@@ -34,6 +34,9 @@ const drawDraft = (draw: Draw, settings: Settings, requestId: string): RequestDr
     tenant: "",
     dialect: draw.pick(["completions", "chat", "stream"]),
     promptCacheKey: draw.chance(0.2) ? "shared" : null,
+    grammar: null,
+    tools: null,
+    textFormat: null,
     prompts: Array.from({ length: draw.chance(0.2) ? 2 : 1 }, () =>
       drawPrompt(draw, settings.engine, isPoison),
     ),

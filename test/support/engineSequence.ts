@@ -31,6 +31,7 @@ export const makeSequence = (
   generatedIds: [],
   priority: 0,
   arrivedAt: 1_700_000_000_000 + handle,
+  grammar: null,
   cacheSalt: "",
   ...changes,
   sampling: { ...greedy, ...changes.sampling },

@@ -13,6 +13,9 @@ export const exampleRequest: RequestAccepted = {
   tenant: "täglich",
   dialect: "chat",
   promptCacheKey: "key-1",
+  grammar: null,
+  tools: null,
+  textFormat: null,
   prompts: [[1, 2, 300, 70_000], []],
   n: 2,
   sampling: {

@@ -1,6 +1,7 @@
 // What a parser knows besides the body: who asks, under which id, and the bounds in force.
 import type { Limits } from "../../config/Config.ts"
 import type { Idempotency } from "../../enqueue/keys.ts"
+import type { GrammarsShape } from "../../tokenizer/Grammars.ts"
 import type { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 
 export interface ServedModel {
@@ -26,5 +27,6 @@ export interface ParseContext {
   readonly caller: Caller
   readonly limits: Limits
   readonly tokenizer: Tokenizer["Service"]
+  readonly grammars: GrammarsShape
   readonly model: ServedModel
 }

@@ -1,12 +1,13 @@
 // What all dialects decide alike on the way to a RequestDraft: is the model served, which tier, how
 // many choices, how the answer is written.
 import { Effect } from "effect"
-import type { ResponseOptions, Sampling, Tier } from "../../../schemas/types.ts"
+import type { RequestTools, ResponseOptions, Sampling, Tier } from "../../../schemas/types.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { apiError, type ApiError } from "../errors.ts"
 import type { ParseContext } from "./context.ts"
 import { wrongValue } from "./decode.ts"
 import type { GenerationBody } from "./fields.ts"
+import { askedGrammar, type AskedGrammar, checkGrammar } from "./grammar.ts"
 import type { Prompts } from "./prompt.ts"
 
 const modelCharactersShown = 100
@@ -49,6 +50,18 @@ export const checkChoices = (
 const timeoutOf = ({ request_timeout: seconds }: GenerationBody): number | null =>
   seconds === undefined ? null : Math.max(1, Math.round(seconds * 1000))
 
+/** A structure ends where it is whole. */
+const checkEnd = (
+  body: Pick<GenerationBody, "min_tokens" | "ignore_eos">,
+  asked: AskedGrammar | null,
+): Effect.Effect<void, ApiError> => {
+  if (asked === null) return Effect.void
+  const param = (body.min_tokens ?? 0) > 0 ? "min_tokens" : body.ignore_eos ? "ignore_eos" : null
+  if (param === null) return Effect.void
+  const message = `${param} cannot be given with ${asked.param}, which ends where it is whole.`
+  return Effect.fail(apiError("invalidValue", message, { param }))
+}
+
 export interface DraftParts {
   readonly dialect: "completions" | "chat" | "stream" | "responses" | "ui"
   readonly prompts: Prompts
@@ -58,6 +71,11 @@ export interface DraftParts {
   readonly clientId: string | null
   /** Of the responses dialect; absent from the others. */
   readonly response?: ResponseOptions
+  readonly textFormat?: string
+  /** Of a dialect with tools. */
+  readonly tools?: RequestTools | null
+  /** Instead of the body's own, such as that of a tool's call. */
+  readonly grammar?: AskedGrammar | null
 }
 
 export const makeDraft = Effect.fnUntraced(function* (
@@ -70,6 +88,9 @@ export const makeDraft = Effect.fnUntraced(function* (
     const message = "stream_options is only allowed when stream is true."
     return yield* apiError("invalidValue", message, { param: "stream_options" })
   }
+  const asked = parts.grammar ?? (yield* askedGrammar(body))
+  const grammar = asked === null ? null : yield* checkGrammar(asked, context)
+  yield* checkEnd(body, asked)
   const tier = parseTier(body)
   return {
     requestId: caller.requestId,
@@ -94,6 +115,9 @@ export const makeDraft = Effect.fnUntraced(function* (
       response: parts.response ?? null,
     },
     traceparent: caller.traceparent,
+    grammar,
+    tools: parts.tools ?? null,
+    textFormat: parts.textFormat ?? null,
     timeoutMs: timeoutOf(body) ?? caller.timeoutMs,
     idempotency: caller.idempotency,
   }

@@ -2,6 +2,7 @@
 // error messages and /openapi.json all come from here. `expected` is what the error message says of
 // a wrong value. Bounds that depend on configuration or model are checked in sampling.ts.
 import { Schema } from "effect"
+import { grammarFields } from "./grammar.ts"
 
 const number = (minimum: number, maximum: number, description: string) => {
   const expected = `a number from ${minimum} to ${maximum}`
@@ -53,6 +54,7 @@ const streamOptions = Schema.Struct({
 })
 
 export const generationFields = {
+  ...grammarFields,
   model: text("The served model's name; absent: the one that is served."),
   n: integer(1, anyInteger, "Choices for each prompt."),
   max_tokens: integer(1, anyInteger, "Tokens of a choice at most."),

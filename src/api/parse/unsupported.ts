@@ -1,4 +1,4 @@
-// Fields that Sluice knows and cannot honour are refused by name: to ignore a tool or a JSON schema
+// Fields that Sluice knows and cannot honour are refused by name: to ignore a tool or a prediction
 // would answer another question than was asked. A neutral value (null, false, empty, the default)
 // is fine. Fields that nobody knows are ignored, as other OpenAI-compatible servers do, and named
 // in the debug log.
@@ -26,13 +26,7 @@ type IsDefault = (value: unknown) => boolean
 const never: IsDefault = () => false
 
 const everywhere: ReadonlyArray<readonly [string, IsDefault]> = [
-  ["response_format", isTextFormat],
   ["use_beam_search", never],
-  ["structured_outputs", never],
-  ["guided_json", never],
-  ["guided_regex", never],
-  ["guided_choice", never],
-  ["guided_grammar", never],
   ["allowed_token_ids", never],
   ["bad_words", never],
   ["logits_processors", never],

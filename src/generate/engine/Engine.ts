@@ -2,6 +2,7 @@
 // and for measuring everything around the engine. One call in for a request, one call out for a
 // step.
 import { Context } from "effect"
+import type { RequestGrammar } from "../../../schemas/types.ts"
 import type { StepOutput } from "./stepOutput.ts"
 
 export interface EngineInfo {
@@ -54,10 +55,12 @@ export interface EngineSequence {
   readonly arrivedAt: number
   /** Prefix cache entries are shared within one salt only. */
   readonly cacheSalt: string
+  /** What the output must match, as far as it goes; null: anything. */
+  readonly grammar: RequestGrammar | null
 }
 
 /** Why a sequence was not taken; it will get no step output. */
-export type SubmitRefusal = "queueFull" | "tooLong" | "invalid" | "closed"
+export type SubmitRefusal = "queueFull" | "tooLong" | "invalid" | "unsupported" | "closed"
 
 export interface EngineStats {
   readonly running: number

@@ -4,13 +4,16 @@
 import { Effect, Layer, type Scope } from "effect"
 import { basename } from "node:path"
 import { Config } from "../../config/Config.ts"
+import type { GrammarTokens } from "../../tokenizer/Grammars.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { admissible } from "./admissible.ts"
 import { Engine, type EngineSequence, type EngineStats, type SubmitRefusal } from "./Engine.ts"
 import { EngineError, toEngineError } from "./EngineError.ts"
 import { loadNative } from "./loadNative.ts"
+import { grammarTokens } from "./grammars.ts"
 import type {
   Native,
+  NativeGrammars,
   NativeHandle,
   NativeOpened,
   NativeOpenOptions,
@@ -19,6 +22,8 @@ import type {
 import { readStep, type StepOutput } from "./stepOutput.ts"
 
 export interface NativeEngineOptions extends Omit<NativeOpenOptions, "eosIds"> {
+  /** null: sequences with a grammar are refused. */
+  readonly grammarTokens: GrammarTokens | null
   readonly model: string
   readonly eosIds: ReadonlyArray<number>
   readonly progress: (doneBytes: number, totalBytes: number) => void
@@ -41,6 +46,7 @@ export const nativeDefaults: Omit<NativeEngineOptions, "folder" | "model" | "eos
   kvBytes: 0,
   swapBytes: null,
   prefixCache: true,
+  grammarTokens: null,
   progress: () => {},
 }
 
@@ -64,7 +70,7 @@ export const openNative = Effect.fn("NativeEngine.open")(function* (
 const open = (native: Native, options: NativeEngineOptions, receiver: Receiver) =>
   Effect.tryPromise({
     try: () => {
-      const { model: _, progress, eosIds, ...rest } = options
+      const { model: _, grammarTokens: __, progress, eosIds, ...rest } = options
       const ids = Uint32Array.from(eosIds)
       return native.engineOpen({ ...rest, eosIds: ids }, progress, receiver.receive)
     },
@@ -126,10 +132,15 @@ const makeEngine = ({ native, opened, options, receiver }: Parts): Engine["Servi
   const { handle, deviceNote: _, memory: __, ...info } = opened
   const isOnDevice = !info.device.startsWith("cpu")
   const limits = { ...info, positionsMax: info.blocks * info.blockTokens }
+  const { grammarTokens: tokens } = options
+  const grammars = tokens === null ? null : native.grammarsOpen(tokens)
   return Engine.of({
     info: { ...info, model: options.model, eosIds: options.eosIds },
     submit: (sequence): SubmitRefusal | null =>
-      admissible(sequence, limits) ?? native.engineSubmit(handle, toNative(sequence)),
+      admissible(sequence, limits) ??
+      (sequence.grammar !== null && grammars === null
+        ? "unsupported"
+        : native.engineSubmit(handle, toNative(sequence, grammars))),
     cancel: (sequence) => native.engineCancel(handle, sequence),
     onStep: (listener) => void receiver.stepListeners.push(listener),
     onLost: (listener) => void receiver.lostListeners.push(listener),
@@ -143,7 +154,8 @@ const statsOf = (native: Native, handle: NativeHandle): EngineStats => {
   return { ...stats, lastStepAt: lastStepAtMs }
 }
 
-const toNative = (sequence: EngineSequence): NativeSequence => {
+const toNative = (sequence: EngineSequence, grammars: NativeGrammars | null): NativeSequence => {
+  const { grammar } = sequence
   const { logitBias, stopTokenIds, ...sampling } = sequence.sampling
   return {
     ...sampling,
@@ -156,6 +168,9 @@ const toNative = (sequence: EngineSequence): NativeSequence => {
     priority: sequence.priority,
     arrivedAtMs: sequence.arrivedAt,
     cacheSalt: sequence.cacheSalt,
+    grammars: grammar === null ? null : grammars,
+    grammarKind: grammar?.kind ?? "",
+    grammarText: grammar?.text ?? "",
   }
 }
 
@@ -187,6 +202,7 @@ export const layerNative: Layer.Layer<Engine, EngineError, Config | Tokenizer> =
       kvBytes: config.worker.kvBytes,
       prefixCache: config.worker.prefixCache,
       eosIds: tokenizer.model.eosIds,
+      grammarTokens: grammarTokens(tokenizer.model),
       progress: (done, total) => {
         const now = Math.floor((done / total) * progressLines)
         if (total < progressFromBytes || now <= line) return

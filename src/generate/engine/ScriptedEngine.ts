@@ -128,6 +128,8 @@ export const makeScriptedEngine = (options: ScriptedOptions): ScriptedEngine => 
 const submit = (state: State, sequence: EngineSequence): SubmitRefusal | null => {
   if (!state.open) return "closed"
   if (state.live.has(sequence.sequence)) return "invalid"
+  // It says what it likes.
+  if (sequence.grammar !== null) return "unsupported"
   const refusal = admissible(sequence, state.limits)
   if (refusal !== null) return refusal
   const { sequencesMax, waitingMax } = state.options

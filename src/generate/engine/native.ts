@@ -2,11 +2,17 @@
 // the crossing: absent is null, nothing is optional, numbers carry their unit. The addon checks
 // types (a TypeError names the field's path) and decides nothing; defaults and limits are
 // NativeEngine's.
+import type { GrammarTokens } from "../../tokenizer/Grammars.ts"
 import type { DeviceGauges } from "./Engine.ts"
 
 /** Opaque; of one environment (thread). */
 export interface NativeHandle {
   readonly nativeHandle: unique symbol
+}
+
+/** A model's grammars; of one environment, shared beneath it by the whole process. */
+export interface NativeGrammars {
+  readonly nativeGrammars: unique symbol
 }
 
 export interface NativeInfo {
@@ -96,10 +102,14 @@ export interface NativeSequence {
   readonly priority: number
   readonly arrivedAtMs: number
   readonly cacheSalt: string
+  /** null: it may say anything, and the two texts are empty. */
+  readonly grammars: NativeGrammars | null
+  readonly grammarKind: string
+  readonly grammarText: string
 }
 
 /** One of SubmitRefusal's names, null where it was taken. */
-export type NativeRefusal = "queueFull" | "tooLong" | "invalid" | "closed" | null
+export type NativeRefusal = "queueFull" | "tooLong" | "invalid" | "unsupported" | "closed" | null
 
 export interface NativeStats {
   readonly running: number
@@ -124,6 +134,17 @@ export interface Native {
   readonly nativeDevices: () => ReadonlyArray<NativeFinding>
   /** One entry a GPU. */
   readonly nativeGauges: () => ReadonlyArray<DeviceGauges>
+  /** Cheap: nothing is opened before the first grammar. */
+  readonly grammarsOpen: (tokens: GrammarTokens) => NativeGrammars
+  /**
+   * null, or the sentence that says why this grammar cannot be followed; rejects with an Error
+   * named EngineUnsupported where the grammar library is missing.
+   */
+  readonly grammarCheck: (
+    grammars: NativeGrammars,
+    kind: string,
+    text: string,
+  ) => Promise<string | null>
   /** Loads on a thread of its own; rejects with an Error whose name EngineError.ts knows. */
   readonly engineOpen: (
     options: NativeOpenOptions,

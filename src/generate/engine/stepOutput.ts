@@ -5,7 +5,7 @@
 //           [4] tokens computed      [5] sequences in the batch       [6] running after
 //           [7] waiting after        [8] preempted in this step       [9] blocks free
 //           [10] blocks              [11] duration, us
-//   entry   [0] sequence             [1] finish (0 none 1 stop 2 length 3 cancelled 4 failed)
+//   entry   [0] sequence    [1] finish: 0 none 1 stop 2 length 3 cancelled 4 failed 5 unmatched
 //           [2] stop token + 1, or 0 (end of sequence counts as 0)     [3] position of the first id
 //           [4] ids                  [5] prompt tokens served from the prefix cache
 //           [6] flags: 1 = output logprobs follow, 2 = prompt logprobs follow
@@ -18,7 +18,8 @@ export const stepLayoutVersion = 1
 export const stepHeaderWords = 12
 export const stepEntryWords = 7
 
-export type StepFinish = "stop" | "length" | "cancelled" | "failed"
+/** unmatched: its grammar could not be compiled, or not be followed within its limits. */
+export type StepFinish = "stop" | "length" | "cancelled" | "failed" | "unmatched"
 
 export interface StepEntry {
   readonly sequence: number
@@ -45,7 +46,14 @@ export interface StepOutput {
   readonly entries: ReadonlyArray<StepEntry>
 }
 
-const finishes: ReadonlyArray<StepFinish | null> = [null, "stop", "length", "cancelled", "failed"]
+const finishes: ReadonlyArray<StepFinish | null> = [
+  null,
+  "stop",
+  "length",
+  "cancelled",
+  "failed",
+  "unmatched",
+]
 
 /** Reads one packed step. Both writers are ours, so it trusts all of the layout but its version. */
 export const readStep = (words: Uint32Array): StepOutput => {

@@ -9,6 +9,7 @@ const finishCodes: Readonly<Record<StepFinish, number>> = {
   length: 2,
   cancelled: 3,
   failed: 4,
+  unmatched: 5,
 }
 
 export interface StepWriter {

@@ -19,6 +19,7 @@ export const context: ParseContext = {
   },
   limits: defaults().limits,
   tokenizer: charTokenizer,
+  grammars: { check: () => Effect.void },
   model: { name: "tales", contextTokensMax },
 }
 

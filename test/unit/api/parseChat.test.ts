@@ -128,10 +128,10 @@ const wrong: ReadonlyArray<readonly [string, Record<string, unknown>, string, st
   ["functions", { functions: [{}] }, "unsupported_parameter", "functions"],
   ["a forced tool", { tool_choice: "required" }, "unsupported_parameter", "tool_choice"],
   [
-    "a schema",
+    "no schema",
     { response_format: { type: "json_schema" } },
-    "unsupported_parameter",
-    "response_format",
+    "invalid_value",
+    "response_format.json_schema",
   ],
   ["speech", { modalities: ["text", "audio"] }, "unsupported_parameter", "modalities"],
   ["audio", { audio: { voice: "a" } }, "unsupported_parameter", "audio"],

@@ -17,6 +17,9 @@ describe("a completion's draft", () => {
       tenant: "",
       dialect: "completions",
       promptCacheKey: null,
+      grammar: null,
+      tools: null,
+      textFormat: null,
       prompts: [[1, 104, 105]],
       n: 1,
       sampling: {
@@ -260,10 +263,10 @@ const wrong: ReadonlyArray<readonly [string, unknown, string, string | null]> = 
   ["best_of", { prompt: "a", best_of: 2 }, "unsupported_parameter", "best_of"],
   ["a suffix", { prompt: "a", suffix: "end" }, "unsupported_parameter", "suffix"],
   [
-    "JSON mode",
-    { prompt: "a", response_format: { type: "json_object" } },
-    "unsupported_parameter",
-    "response_format",
+    "a format that nobody knows",
+    { prompt: "a", response_format: { type: "xml" } },
+    "invalid_value",
+    "response_format.type",
   ],
 ]
 
