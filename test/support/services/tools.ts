@@ -37,7 +37,9 @@ const fetched = async (name: string, fetch: (folder: string) => Promise<unknown>
 export const prometheusTool = async (command: "prometheus" | "promtool"): Promise<string> => {
   if (isInstalled(command)) return command
   const folder = await fetched("prometheus", async (to) => {
-    await run("apt-get", ["download", "prometheus"], { cwd: to, timeout: 120_000 })
+    const download = () => run("apt-get", ["download", "prometheus"], { cwd: to, timeout: 120_000 })
+    // A machine that is new has no list of packages yet.
+    await download().catch(() => run("apt-get", ["update", "-qq"]).then(download))
     const archive = readdirSync(to).find((name) => name.endsWith(".deb")) ?? ""
     await run("dpkg", ["-x", archive, "."], { cwd: to })
     rmSync(join(to, archive))
