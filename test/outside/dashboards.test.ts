@@ -1,6 +1,6 @@
-// The boards of ops/docker/grafana: every panel's query is asked of a real Prometheus that scraped a
-// gateway and two workers under load, one of which was killed in the middle of it. A panel that is
-// empty or wrong fails. What only a GPU measures comes from recorded samples.
+// The boards of ops/docker/grafana: every panel's query is asked of a real Prometheus that scraped
+// a gateway and two workers under load, one of which was killed in the middle of it. A panel that
+// is empty or wrong fails. What only a GPU measures comes from recorded samples.
 import { createServer } from "node:http"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
