@@ -1,5 +1,5 @@
-// StubTarget as a process of its own, so that what loads it has a core to itself. Prints its address;
-// at the end of its input, its own times to the first byte, and leaves.
+// StubTarget as a process of its own, so that what loads it has a core to itself. Prints where it
+// is; at the end of its input its own times to the first byte, and leaves.
 import { Histogram } from "../../../src/replay/measure/Histogram.ts"
 import { StubTarget } from "./StubTarget.ts"
 
