@@ -54,6 +54,11 @@ TEST("device math: bins never fall as logits rise") {
     const float a = highest - std::fabs(random.normal()) * 12;
     const float b = highest - std::fabs(random.normal()) * 12;
     if (a > b) CHECK(search_bin(a, highest) <= search_bin(b, highest));
+    const uint32_t bin = search_bin(b, highest);
+    const float near = std::nextafterf(b, HUGE_VALF);
+    if (bin == kSearchBins - 1 || search_bin(near, highest) != bin) continue;
+    CHECK(search_bin_part(near, highest, bin) <= search_bin_part(b, highest, bin));
+    CHECK(search_bin_part(b, highest, bin) < kSearchBins);
   }
   CHECK_EQ(search_bin(highest, highest), 0u);
   CHECK_EQ(search_bin(-HUGE_VALF, highest), kSearchBins - 1);

@@ -194,17 +194,30 @@ struct Sampling {
     return philox_words({{low, high, group, row.choice}}, row.seed);
   }
 
+  // A group's logits; past the end they are masked.
+  __device__ __forceinline__ float4 fours(uint32_t group) const {
+    const uint32_t id = group * 4;
+    if (part.in_fours && id + 4 <= part.end) return part.four(id);
+    float4 four = make_float4(kMasked, kMasked, kMasked, kMasked);
+    if (id < part.end) four.x = part.values[id - part.begin];
+    if (id + 1 < part.end) four.y = part.values[id + 1 - part.begin];
+    if (id + 2 < part.end) four.z = part.values[id + 2 - part.begin];
+    if (id + 3 < part.end) four.w = part.values[id + 3 - part.begin];
+    return four;
+  }
+
   // Noisy logits of four ids as estimates; what cannot reach `best` counts as masked.
   __device__ __forceinline__ float4 estimate(const DeviceCut& cut,
                                              uint32_t group,
                                              float best) const {
     float scores[4] = {kMasked, kMasked, kMasked, kMasked};
     bool has_any = false;
+    const float4 four = fours(group);
+    const float raw[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
     for (uint32_t i = 0; i < 4; ++i) {
       const uint32_t id = group * 4 + i;
-      if (id >= part.end) break;
-      const float logit = divided(id);
+      const float logit = divisor() == 1 ? raw[i] : __fdiv_rn(raw[i], divisor());
       if (!(logit > kMasked) || !cut.keeps(logit, id) || logit + kGumbelMost < best) continue;
       scores[i] = logit;
       has_any = true;
@@ -371,6 +384,7 @@ __global__ void __launch_bounds__(kSamplerThreads, 2) sampler_kernel(const Sampl
   part.end = min(part.begin + p.part_size, p.args.vocab_size);
   part.values =
       p.in_shared ? reinterpret_cast<float*>(memory + sizeof(Shared)) : logits + part.begin;
+  part.in_fours = p.in_shared || p.args.logits_stride % 4 == 0;
   const Sampling<kBlocks> sampling = {p, shared.row, shared, team, part, logits, index};
   sampling.run();
 }

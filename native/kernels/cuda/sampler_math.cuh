@@ -114,6 +114,14 @@ SLUICE_HOST_DEVICE uint32_t search_bin(float logit, float highest) {
                                                         : kSearchBins - 1;
 }
 
+// Where in its bin a logit is, the last bin aside: kSearchBins parts of it. Both steps are exact.
+SLUICE_HOST_DEVICE uint32_t search_bin_part(float logit, float highest, uint32_t bin) {
+  const float distance = multiply(add(highest, -logit), kSearchBinsPerNat);
+  const float within = add(distance, -static_cast<float>(bin));
+  const float part = multiply(within, static_cast<float>(kSearchBins));
+  return part < static_cast<float>(kSearchBins - 1) ? static_cast<uint32_t>(part) : kSearchBins - 1;
+}
+
 // Gumbel noise of a word in float32, within kGumbelError of the float64 that decides.
 inline constexpr float kGumbelError = 1e-5f;
 inline constexpr float kGumbelMost = 22.9f;  // no word gives more

@@ -27,21 +27,38 @@ struct DeviceCut {
 // One block's part of a row.
 struct RowPart {
   float* values;  // of ids [begin, end)
-  uint32_t begin;
+  uint32_t begin;  // a multiple of 4
   uint32_t end;
+  bool in_fours;  // values are where four can be read at once
+
+  __device__ __forceinline__ float4 four(uint32_t id) const {
+    return *reinterpret_cast<const float4*>(values + (id - begin));
+  }
 
   // f(logit, id) for this thread's ids.
   template <typename F>
   __device__ __forceinline__ void each(F f) const {
-#pragma unroll 4
-    for (uint32_t id = begin + threadIdx.x; id < end; id += kSamplerThreads) {
+    uint32_t rest = begin;
+    if (in_fours && begin < end) {
+      rest = begin + (end - begin) / 4 * 4;
+#pragma unroll 2
+      for (uint32_t id = begin + threadIdx.x * 4; id < rest; id += kSamplerThreads * 4) {
+        const float4 all = four(id);
+        f(all.x, id);
+        f(all.y, id + 1);
+        f(all.z, id + 2);
+        f(all.w, id + 3);
+      }
+    }
+    for (uint32_t id = rest + threadIdx.x; id < end; id += kSamplerThreads) {
       f(values[id - begin], id);
     }
   }
 };
 
-// Ids of the deciding bin that one block puts in order.
-inline constexpr uint32_t kCandidatesMax = 256;
+// Ids of the deciding bin that one block puts in order, and how many of them all at once.
+inline constexpr uint32_t kCandidatesMax = 1024;
+inline constexpr uint32_t kFinalistsMax = 64;
 
 struct Candidate {
   uint64_t amount;
@@ -53,12 +70,24 @@ struct Candidate {
   }
 };
 
+// A sum in two words: shared memory adds 32 bits in one instruction, and 64 in a loop.
+struct BinSum {
+  uint32_t low;
+  uint32_t high;
+
+  __device__ __forceinline__ uint64_t whole() const {
+    return static_cast<uint64_t>(high) << 32 | low;
+  }
+};
+
 struct SearchShared {
-  uint64_t amounts[kSearchBins];
+  BinSum amounts[kSearchBins];
   uint64_t warps[kSamplerWarps];
-  Candidate candidates[kCandidatesMax];  // the first block's
-  uint32_t candidate_count;              // the first block's
-  DeviceCut found;                       // the first block's
+  Candidate candidates[kCandidatesMax];  // the first block's, as the next four
+  uint16_t finalists[kCandidatesMax];    // of candidates
+  uint32_t candidate_count;
+  uint32_t finalist_count;
+  DeviceCut found;
   uint64_t before;                       // the amounts of bins before `bin`
   uint32_t bin;
 };
@@ -95,7 +124,7 @@ class Search {
     if (bin == kSearchBins) return cut_;
     left -= shared_.before;
     const uint32_t count = gather(bin);
-    return count <= kCandidatesMax ? choose(count, left) : narrow(bin, left);
+    return count <= kCandidatesMax ? choose(bin, count, left) : narrow(bin, left);
   }
 
  private:
@@ -119,40 +148,43 @@ class Search {
 
   __device__ __forceinline__ void add_to_bin(uint32_t bin, uint64_t amount) {
     if (amount == 0) return;
-    atomicAdd(reinterpret_cast<unsigned long long*>(shared_.amounts + bin),
-              static_cast<unsigned long long>(amount));
+    const auto low = static_cast<uint32_t>(amount);
+    auto high = static_cast<uint32_t>(amount >> 32);
+    BinSum* sum = shared_.amounts + bin;
+    if (low != 0) {
+      const uint32_t before = atomicAdd(&sum->low, low);
+      high += before + low < before ? 1 : 0;  // what it carries
+    }
+    if (high != 0) atomicAdd(&sum->high, high);
+  }
+
+  __device__ __forceinline__ void clear_own_bins() {
+    for (uint32_t i = threadIdx.x; i < kSearchBins; i += kSamplerThreads) {
+      shared_.amounts[i] = {0, 0};
+    }
   }
 
   __device__ __forceinline__ void clear_bins() {
     team_.sync();  // the others may still read what this block has found before
-    for (uint32_t i = threadIdx.x; i < kSearchBins; i += kSamplerThreads) shared_.amounts[i] = 0;
+    clear_own_bins();
     if (threadIdx.x == 0) shared_.candidate_count = 0;
     __syncthreads();
   }
 
   // Adds each id's amount to its bin, over the team; bin_of(logit) of kSearchBins leaves it out.
-  // Amounts of the last bin, which most ids are in, and runs of one bin are added up first.
+  // The last bin, which most ids are in, is added up in registers. Nothing else branches: lanes
+  // that part would each pay for the other's exponential.
   template <typename BinOf>
   __device__ __forceinline__ void fill(BinOf bin_of) {
     clear_bins();
-    uint32_t pending = kSearchBins;
-    uint64_t sum = 0;
     uint64_t last = 0;
     each([&](float logit, uint32_t) {
       const uint32_t bin = bin_of(logit);
-      if (bin == kSearchBins) return;
-      if (bin == kSearchBins - 1) {
-        last += amount_of(logit);
-        return;
-      }
-      if (bin != pending) {
-        add_to_bin(pending % kSearchBins, sum);
-        pending = bin;
-        sum = 0;
-      }
-      sum += amount_of(logit);
+      const uint64_t amount = bin == kSearchBins ? 0 : amount_of(logit);
+      const bool is_last = bin >= kSearchBins - 1;
+      last += is_last ? amount : 0;
+      if (!is_last) add_to_bin(bin, amount);
     });
-    add_to_bin(pending % kSearchBins, sum);
 #pragma unroll
     for (uint32_t offset = 16; offset > 0; offset /= 2) {
       last += __shfl_xor_sync(0xFFFFFFFFu, last, offset);
@@ -167,15 +199,17 @@ class Search {
 
   static constexpr uint32_t kOwn = kSearchBins / kSamplerThreads;
 
-  // Bins kOwn t .. of thread t, over the team; and what comes before them.
+  // Bins kOwn t .. of thread t, over this block and `blocks` - 1 others; and what comes before them.
+  template <uint32_t kSummed>
   __device__ __forceinline__ uint64_t own_bins(uint64_t (&own)[kOwn]) {
     uint64_t sum = 0;
 #pragma unroll
     for (uint32_t i = 0; i < kOwn; ++i) {
       own[i] = 0;
 #pragma unroll
-      for (uint32_t rank = 0; rank < kBlocks; ++rank) {
-        own[i] += *team_.of(shared_.amounts + threadIdx.x * kOwn + i, rank);
+      for (uint32_t rank = 0; rank < kSummed; ++rank) {
+        BinSum* bin = shared_.amounts + threadIdx.x * kOwn + i;
+        own[i] += (kSummed == 1 ? bin : team_.of(bin, rank))->whole();
       }
       sum += own[i];
     }
@@ -197,10 +231,10 @@ class Search {
 
   // The first bin with which amount(of all) is reached, and the amount before it, in shared memory;
   // an amount of 0 takes the first bin that holds anything. No bin: kSearchBins. Gives the amount.
-  template <typename Amount>
+  template <uint32_t kSummed = kBlocks, typename Amount>
   __device__ __forceinline__ uint64_t locate(Amount amount) {
     uint64_t own[kOwn];
-    uint64_t before = own_bins(own);
+    uint64_t before = own_bins<kSummed>(own);
     uint64_t total = 0;
     for (uint32_t i = 0; i < kSamplerWarps; ++i) total += shared_.warps[i];
     const uint64_t left = amount(total);
@@ -230,16 +264,17 @@ class Search {
     return *count;
   }
 
-  // The candidate with which `left` is reached.
-  __device__ __forceinline__ DeviceCut choose(uint32_t count, uint64_t left) {
+  // The candidate with which `left` is reached; the first block finds it.
+  __device__ __forceinline__ DeviceCut choose(uint32_t bin, uint32_t count, uint64_t left) {
     if (team_.rank() == 0) {
       if (threadIdx.x == 0) shared_.found = cut_;
-      __syncthreads();
-      if (threadIdx.x < count) {
-        const Candidate own = shared_.candidates[threadIdx.x];
+      choose_finalists(bin, count, &left);
+      const uint32_t finalists = shared_.finalist_count;
+      for (uint32_t i = threadIdx.x; i < finalists; i += kSamplerThreads) {
+        const Candidate own = shared_.candidates[shared_.finalists[i]];
         uint64_t before = 0;
-        for (uint32_t i = 0; i < count; ++i) {
-          const Candidate& other = shared_.candidates[i];
+        for (uint32_t j = 0; j < finalists; ++j) {
+          const Candidate& other = shared_.candidates[shared_.finalists[j]];
           if (other.is_before(own)) before += other.amount;
         }
         const uint64_t wanted = left > 0 ? left : 1;
@@ -248,6 +283,34 @@ class Search {
     }
     team_.sync();
     return *team_.of(&shared_.found, 0);
+  }
+
+  // All candidates where they are few; else those of the part of the bin that decides, and `left`
+  // becomes what is wanted of it.
+  __device__ __forceinline__ void choose_finalists(uint32_t bin, uint32_t count, uint64_t* left) {
+    if (threadIdx.x == 0) shared_.finalist_count = 0;
+    const bool all = count <= kFinalistsMax;
+    const auto part_of = [&](const Candidate& candidate) {
+      return all ? 0 : search_bin_part(candidate.logit, highest_, bin);
+    };
+    uint32_t part = 0;
+    if (!all) {
+      clear_own_bins();
+      __syncthreads();
+      for (uint32_t i = threadIdx.x; i < count; i += kSamplerThreads) {
+        add_to_bin(part_of(shared_.candidates[i]), shared_.candidates[i].amount);
+      }
+      __syncthreads();
+      locate<1>([&](uint64_t) { return *left; });
+      part = shared_.bin;
+      *left -= part == kSearchBins ? 0 : shared_.before;
+    }
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < count; i += kSamplerThreads) {
+      if (part_of(shared_.candidates[i]) != part) continue;
+      shared_.finalists[atomicAdd(&shared_.finalist_count, 1)] = static_cast<uint16_t>(i);
+    }
+    __syncthreads();
   }
 
   // Cuts the bin by ever finer bits of its logits.

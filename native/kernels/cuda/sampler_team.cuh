@@ -84,11 +84,13 @@ class Team {
     __syncthreads();
     TeamSlot* block = shared_->block + turn_;
     turn_ ^= 1;
-    if (threadIdx.x == 0) {
-      value = *slot(shared_->warps);
-      for (uint32_t i = 1; i < kSamplerWarps; ++i)
-        value = combine(value, *slot(shared_->warps + i));
-      *slot(block) = value;
+    if (threadIdx.x < 32) {
+      value = *slot(shared_->warps + threadIdx.x % kSamplerWarps);
+#pragma unroll
+      for (uint32_t offset = kSamplerWarps / 2; offset > 0; offset /= 2) {
+        value = combine(value, shuffle_down(value, offset));
+      }
+      if (threadIdx.x == 0) *slot(block) = value;
     }
     sync();
     value = *slot(of(block, 0));

@@ -380,7 +380,10 @@ void run_all() {
            SamplerWork{"temperature", 128, 128256, 1, 0, 1, -1, false},
            SamplerWork{"top-k 50, top-p 0.9", 1, 128256, 1, 50, 0.9f, -1, false},
            SamplerWork{"top-p 0.9", 128, 128256, 1, 0, 0.9f, -1, false},
+           SamplerWork{"top-p 0.9, temperature 0.7", 128, 128256, 0.7f, 0, 0.9f, -1, false},
+           SamplerWork{"top-k 50", 128, 128256, 1, 50, 1, -1, false},
            SamplerWork{"top-k 50, top-p 0.9", 128, 128256, 1, 50, 0.9f, -1, false},
+           SamplerWork{"temperature, 5 logprobs", 128, 128256, 1, 0, 1, 5, false},
            SamplerWork{"all, 5 logprobs, penalties", 128, 128256, 1, 50, 0.9f, 5, true},
        }) {
     report_sampler(work);
