@@ -1,5 +1,7 @@
 // A decoder's forward pass in float64, written from the formulas and from nothing of the product:
-// no cache, no batch, one position after another.
+// no cache, no batch, one position after another. Rounding::kBf16 rounds what an engine in bf16
+// stores between its operations, weights among it, and nothing else: how far that is from kNone is
+// how far such an engine may be.
 #pragma once
 
 #include <cmath>
@@ -13,21 +15,31 @@ namespace sluice::check {
 
 using Vector = std::vector<double>;
 
+enum class Rounding { kNone, kBf16 };
+
+// To the nearest bf16, ties to even; its range is float32's.
+inline double to_bf16(double value) {
+  int exponent = 0;
+  const double fraction = std::frexp(value, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+}
+
 class ReferenceForward {
  public:
-  explicit ReferenceForward(const TinyModel& model) : model_(model), spec_(model.spec) {}
+  explicit ReferenceForward(const TinyModel& model, Rounding rounding = Rounding::kNone)
+      : model_(model), spec_(model.spec), rounding_(rounding) {}
 
   // Log-probabilities of the next token after each position.
   std::vector<Vector> run(const std::vector<uint32_t>& ids) const {
     std::vector<Vector> rows;
-    for (const uint32_t id : ids) rows.push_back(row_of(embedding(), id, spec_.hidden));
+    for (const uint32_t id : ids) rows.push_back(kept(row_of(embedding(), id, spec_.hidden)));
     for (uint32_t i = 0; i < spec_.layers; ++i) {
       const std::string prefix = "model.layers." + std::to_string(i) + ".";
       attention(prefix, &rows);
       mlp(prefix, &rows);
     }
     for (Vector& row : rows) {
-      row = multiply(head(), spec_.vocab, rmsnorm(row, weights("model.norm.weight")));
+      row = multiply(head(), spec_.vocab, kept(rmsnorm(row, weights("model.norm.weight"))));
       double total = 0;
       for (const double logit : row) total += std::exp(logit);
       for (double& logit : row) logit -= std::log(total);
@@ -36,6 +48,13 @@ class ReferenceForward {
   }
 
  private:
+  double kept(double value) const { return rounding_ == Rounding::kBf16 ? to_bf16(value) : value; }
+
+  Vector kept(Vector values) const {
+    for (double& value : values) value = kept(value);
+    return values;
+  }
+
   const Vector& weights(const std::string& name) const { return model_.values.at(name); }
 
   const Vector& embedding() const {
@@ -52,10 +71,10 @@ class ReferenceForward {
     return {begin, begin + size};
   }
 
-  static Vector multiply(const Vector& matrix, uint32_t outputs, const Vector& x) {
+  Vector multiply(const Vector& matrix, uint32_t outputs, const Vector& x) const {
     Vector y(outputs, 0);
     for (uint32_t n = 0; n < outputs; ++n) {
-      for (size_t k = 0; k < x.size(); ++k) y[n] += matrix[n * x.size() + k] * x[k];
+      for (size_t k = 0; k < x.size(); ++k) y[n] += kept(matrix[n * x.size() + k]) * x[k];
     }
     return y;
   }
@@ -63,9 +82,9 @@ class ReferenceForward {
   Vector linear(const std::string& module, uint32_t outputs, const Vector& x) const {
     Vector y = multiply(weights(module + ".weight"), outputs, x);
     const auto bias = model_.values.find(module + ".bias");
-    if (bias == model_.values.end()) return y;
+    if (bias == model_.values.end()) return kept(y);
     for (uint32_t n = 0; n < outputs; ++n) y[n] += bias->second[n];
-    return y;
+    return kept(y);
   }
 
   static Vector rmsnorm(const Vector& x, const Vector& weight) {
@@ -111,14 +130,14 @@ class ReferenceForward {
     std::vector<std::vector<Vector>> values(spec_.kv_heads);
     for (uint32_t position = 0; position < rows->size(); ++position) {
       Vector& row = (*rows)[position];
-      const Vector x = rmsnorm(row, weights(prefix + "input_layernorm.weight"));
+      const Vector x = kept(rmsnorm(row, weights(prefix + "input_layernorm.weight")));
       const Vector q = linear(name + "q_proj", spec_.heads * dim, x);
       const Vector k = linear(name + "k_proj", spec_.kv_heads * dim, x);
       const Vector v = linear(name + "v_proj", spec_.kv_heads * dim, x);
       for (uint32_t h = 0; h < spec_.kv_heads; ++h) {
         Vector key = head_vector(k, h);
         if (spec_.qk_norm) key = rmsnorm(key, weights(name + "k_norm.weight"));
-        keys[h].push_back(rotate(key, position));
+        keys[h].push_back(kept(rotate(key, position)));
         values[h].push_back(head_vector(v, h));
       }
       Vector out;
@@ -126,11 +145,12 @@ class ReferenceForward {
         Vector query = head_vector(q, h);
         if (spec_.qk_norm) query = rmsnorm(query, weights(name + "q_norm.weight"));
         const uint32_t shared = h / (spec_.heads / spec_.kv_heads);
-        const Vector mixed = attend(rotate(query, position), keys[shared], values[shared]);
+        const Vector mixed =
+            kept(attend(kept(rotate(query, position)), keys[shared], values[shared]));
         out.insert(out.end(), mixed.begin(), mixed.end());
       }
       const Vector added = linear(name + "o_proj", spec_.hidden, out);
-      for (uint32_t i = 0; i < spec_.hidden; ++i) row[i] += added[i];
+      for (uint32_t i = 0; i < spec_.hidden; ++i) row[i] = kept(row[i] + added[i]);
     }
   }
 
@@ -152,17 +172,20 @@ class ReferenceForward {
 
   void mlp(const std::string& prefix, std::vector<Vector>* rows) const {
     for (Vector& row : *rows) {
-      const Vector x = rmsnorm(row, weights(prefix + "post_attention_layernorm.weight"));
+      const Vector x = kept(rmsnorm(row, weights(prefix + "post_attention_layernorm.weight")));
       Vector gate = linear(prefix + "mlp.gate_proj", spec_.intermediate, x);
       const Vector up = linear(prefix + "mlp.up_proj", spec_.intermediate, x);
-      for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      for (size_t i = 0; i < gate.size(); ++i) {
+        gate[i] = kept(gate[i] / (1 + std::exp(-gate[i])) * up[i]);
+      }
       const Vector added = linear(prefix + "mlp.down_proj", spec_.hidden, gate);
-      for (uint32_t i = 0; i < spec_.hidden; ++i) row[i] += added[i];
+      for (uint32_t i = 0; i < spec_.hidden; ++i) row[i] = kept(row[i] + added[i]);
     }
   }
 
   const TinyModel& model_;
   const TinySpec& spec_;
+  const Rounding rounding_;
 };
 
 }  // namespace sluice::check
