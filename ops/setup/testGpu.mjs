@@ -1,7 +1,8 @@
 // `npm run test:gpu`: everything that is tested on a device, on a machine that has one and a CUDA
 // compiler. Builds, then: kernels and models against their references, the engine's promises to the
-// bit, golden ids, the CPU's engine beside, a soak; tiny models of each family against transformers
-// where Python has it; and the kernels under compute-sanitizer where that works.
+// bit, golden ids, the CPU's engine beside, a soak; a device that fails under a live worker; tiny
+// models of each family against transformers where Python has it; and the kernels under
+// compute-sanitizer where that works.
 //
 //   npm run test:gpu [-- --soak SECONDS] [--bin FOLDER]      600 seconds unless said otherwise
 //
@@ -71,6 +72,8 @@ const compareWithTransformers = () => {
 
 if (build()) {
   step("tests", join(bin, "gpu_test"), [], 20 + Math.ceil(Number(soakSeconds) / 60))
+  const faulty = join(bin, "faulty_engine.so")
+  step("a lost device", process.execPath, [join("test", "gpu", "deviceLost.ts"), faulty], 5)
   compareWithTransformers()
   sanitize()
 } else {
