@@ -1,8 +1,8 @@
 // The engine alone on a GPU: decode, crowds and prefill of common shapes with random weights,
 // beside what the device reads and multiplies in the same run. The work is test/bench/gpu's
 // program, since nothing of the engine is in JavaScript; here its figures become shares of those
-// ceilings. Where Python has torch and transformers, they do the same work right after; where it has
-// numpy, a checkpoint of random weights is made and loaded, beside what disk and bus give.
+// ceilings. Where Python has torch and transformers, they do the same work right after; where it
+// has numpy, random weights are stored and loaded, beside what disk and bus give.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -71,17 +71,16 @@ const python = process.env["SLUICE_PYTHON"] ?? "python3"
 const hasModules = (...modules: ReadonlyArray<string>): boolean =>
   spawnSync(python, ["-c", `import ${modules.join(", ")}`]).status === 0
 
-/** torch and transformers on the same work; their crowd is one batch that starts and ends as one. */
+/** torch and transformers on the same work; their crowd is one batch, begun and ended as one. */
 const peerFigures = (shape: string, ours: ReadonlyArray<Line>): BenchResult => {
   if (!hasModules("torch", "transformers")) return { "transformers: not run": "no torch here" }
   const figures: Record<string, number | string> = {}
   for (const line of linesOf(python, ["test/bench/gpu/transformers_speed.py", shape])) {
     const name = `transformers ${line["model"]} ${line["format"]} ${line["work"]}`
     const key = line["work"] === "prefill" ? "prompt_per_second" : "out_per_second"
-    const same = ours.find(
-      (own) =>
-        own["model"] === line["model"] && own["format"] === "bf16" && own["work"] === line["work"],
-    )
+    const { model, work } = line
+    const isSame = (own: Line) => own["model"] === model && own["work"] === work
+    const same = ours.find((own) => isSame(own) && own["format"] === "bf16")
     figures["transformers, torch"] = `${line["transformers"]}, ${line["torch"]}`
     figures[`${name}: ${key === "out_per_second" ? "out" : "prompt"} tokens/s`] = number(line, key)
     if (same !== undefined) {

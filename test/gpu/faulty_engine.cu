@@ -1,7 +1,7 @@
 // engine_cuda.so with a device that fails: passes everything on to the real one, but after
 // SLUICE_FAULT_LAUNCHES steps one kernel writes where no memory is, which ends the context as a
-// broken device would. Only where the file that SLUICE_FAULT_ONCE names is not there yet: it is then
-// made, so that the next process is spared.
+// broken device would. Only where the file that SLUICE_FAULT_ONCE names is not there yet: it is
+// then made, so that the next process is spared.
 //
 // SLUICE_ENGINE_CUDA names this object for the addon, SLUICE_FAULTY_INNER the real one.
 #include <dlfcn.h>
@@ -43,9 +43,7 @@ class FaultyBackend : public Backend {
   }
   Status collect(StepResult* result) override { return inner_->collect(result); }
   void pin(void* host, uint64_t bytes) override { inner_->pin(host, bytes); }
-  Status save_block(uint32_t block, void* host) override {
-    return inner_->save_block(block, host);
-  }
+  Status save_block(uint32_t block, void* host) override { return inner_->save_block(block, host); }
   Status load_block(uint32_t block, const void* host) override {
     return inner_->load_block(block, host);
   }

@@ -26,7 +26,7 @@ struct DeviceCut {
 
 // One block's part of a row.
 struct RowPart {
-  float* values;  // of ids [begin, end)
+  float* values;   // of ids [begin, end)
   uint32_t begin;  // a multiple of 4
   uint32_t end;
   bool in_fours;  // values are where four can be read at once
@@ -88,7 +88,7 @@ struct SearchShared {
   uint32_t candidate_count;
   uint32_t finalist_count;
   DeviceCut found;
-  uint64_t before;                       // the amounts of bins before `bin`
+  uint64_t before;  // the amounts of bins before `bin`
   uint32_t bin;
 };
 
@@ -199,7 +199,8 @@ class Search {
 
   static constexpr uint32_t kOwn = kSearchBins / kSamplerThreads;
 
-  // Bins kOwn t .. of thread t, over this block and `blocks` - 1 others; and what comes before them.
+  // Bins kOwn t .. of thread t, over this block and the others that are summed; and what comes
+  // before them.
   template <uint32_t kSummed>
   __device__ __forceinline__ uint64_t own_bins(uint64_t (&own)[kOwn]) {
     uint64_t sum = 0;

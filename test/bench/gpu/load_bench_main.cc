@@ -1,6 +1,6 @@
-// How fast a checkpoint comes to the device, beside what bounds it: the disk (the same files read by
-// as many threads, dropped from the page cache first), memory (read again) and the bus (copies from
-// pinned memory).
+// How fast a checkpoint comes to the device, beside what bounds it: the disk (the same files read
+// by as many threads, dropped from the page cache first), memory (read again) and the bus (copies
+// from pinned memory).
 //
 //   load_bench FOLDER
 //

@@ -1,5 +1,5 @@
-"""A model folder with random bf16 weights in the shape of a common model, and a tokenizer that knows
-every id: for what needs a checkpoint but not its sense (loading, serving, a peer beside).
+"""A model folder with random bf16 weights in the shape of a common model, and a tokenizer that
+knows every id: for what needs a checkpoint but not its sense (loading, serving, a peer beside).
 
     python3 random_model.py FOLDER 8b|1b TOKENIZER_FOLDER
 
