@@ -110,6 +110,12 @@ const arrive = Effect.gen(function* (): Effect.fn.Return<
   return { exchange: { req, res }, requestId, arrivedAt, notes: {} }
 })
 
+/** The trace that the caller says it is part of, as W3C writes it; else nothing. */
+const traceOf = (header: unknown): { readonly traceId?: string } => {
+  const found = typeof header === "string" ? /^00-([\da-f]{32})-[\da-f]{16}-/.exec(header) : null
+  return found?.[1] === undefined ? {} : { traceId: found[1] }
+}
+
 /** One line a request; what load balancers and scrapers ask all day is only there for debugging. */
 const logLine = Effect.fnUntraced(function* (
   { exchange, requestId, arrivedAt, notes }: Arrived,
@@ -124,6 +130,7 @@ const logLine = Effect.fnUntraced(function* (
     status: res.statusCode,
     durationMs: (yield* Clock.currentTimeMillis) - arrivedAt,
     ...(gone ? { clientGone: true } : {}),
+    ...traceOf(req.headers["traceparent"]),
     ...notes,
   }
   const entry = quiet ? Effect.logDebug("request") : Effect.logInfo("request")
