@@ -17,6 +17,8 @@ export interface ReplayOptions {
   readonly requestsMax: number | null
   readonly warmUpMs: number
   readonly objectives: Objectives
+  /** Of a search for a rate: the share of requests that must keep them. */
+  readonly attain: number
   readonly endpoint: "completions" | "chat"
   readonly scale: number
   readonly contextTokensMax: number | null
@@ -97,6 +99,9 @@ class Flags {
 
 const positive = (text: string): number | null => (Number(text) > 0 ? Number(text) : null)
 
+const shareBelowOne = (text: string): number | null =>
+  Number(text) > 0 && Number(text) < 1 ? Number(text) : null
+
 const arrivalsOf = (flags: Flags): Arrivals => {
   const rate = flags.read("rate", "a rate such as 50, poisson:50 or uniform:50", parseRate)
   const speed = flags.read("speed", "a factor such as 0.5 or 10, or max", (text) =>
@@ -154,11 +159,12 @@ export const replayOptions = (given: GivenFlags): ReplayOptions | string => {
   const concurrency = flags.whole("concurrency", [1, 65_536])
   const requestsMax = flags.whole("requests", [1, 1000 * million])
   const durationMs = flags.time("duration")
-  const endless = source.kind === "lengths" || flags.has("repeat")
-  if (endless && durationMs === null && requestsMax === null && !flags.has("shadow")) {
+  const searches = given.action === "find-rate" || flags.has("shadow")
+  const endless = (source.kind === "lengths" || flags.has("repeat")) && !searches
+  if (endless && durationMs === null && requestsMax === null) {
     flags.wrong("without a trace's end, say when to stop: --duration or --requests")
   }
-  if (source.kind === "lengths" && arrivals.kind === "trace" && !flags.has("shadow")) {
+  if (source.kind === "lengths" && arrivals.kind === "trace" && !searches) {
     flags.wrong("lengths have no times: give --rate, or --speed max")
   }
   const options: ReplayOptions = {
@@ -173,6 +179,7 @@ export const replayOptions = (given: GivenFlags): ReplayOptions | string => {
     objectives:
       flags.read("slo", "objectives such as ttft=100ms,itl=50ms,e2e=5s", parseObjectives) ??
       noObjectives,
+    attain: flags.read("attain", "a share below 1, such as 0.99", shareBelowOne) ?? 0.99,
     endpoint: flags.choice("endpoint", ["completions", "chat"]) ?? "completions",
     scale: flags.read("scale", "a factor above 0", positive) ?? 1,
     contextTokensMax: flags.whole("context", [2, 100 * million]),

@@ -148,3 +148,18 @@ describe("a Sluice", () => {
     assert.isAbove(Number(vllm["p99_ttft_ms"]), 0)
   })
 })
+
+describe("a search for a rate", () => {
+  it("finds about what a server of known capacity can do", { timeout: 60_000 }, async () => {
+    const stub = new StubTarget({ perSecondMax: 40 })
+    const target = await stub.start()
+    const goal = ["--slo", "ttft=2s", "--attain", "0.9", "--duration", "1s", "--rate", "20"]
+    const load = ["--lengths", "5:3", "--target", target, ...goal]
+    const { code, stdout } = await start(["find-rate", ...load]).ended
+    stub.stop()
+    assert.strictEqual(code, 0, stdout)
+    const found = Number(/^([\d.]+) requests\/s hold/.exec(stdout)?.[1])
+    assert.isAbove(found, 10)
+    assert.isBelow(found, 90)
+  })
+})

@@ -9,10 +9,11 @@ export const replay: Command = {
     "Requests are sent when they are due, whatever answers do, and latencies count from then; what",
     "is sent late is counted. Traces: Sluice's own, Mooncake, Azure, BurstGPT, vLLM, ShareGPT, or",
     "plain prompts. Prompts that a trace does not have are made of its lengths and block hashes.",
+    "`find-rate` searches the highest rate at which --attain of the requests keep --slo.",
     "OPENAI_API_KEY, where set, is the target's key. Ctrl-C reports what was measured so far.",
   ],
   settings: [],
-  actions: ["compare"],
+  actions: ["compare", "find-rate"],
   actionOptional: true,
   operand: "<trace>, or two reports to compare",
   operandsMax: 2,
@@ -25,6 +26,7 @@ export const replay: Command = {
     ["requests", "N", "So many requests at most."],
     ["warmup", "TIME", "Requests of the first time are sent and not counted."],
     ["slo", "GOALS", "Objectives of a request: ttft=100ms,itl=50ms,e2e=5s (gap: longest wait)."],
+    ["attain", "SHARE", "Of find-rate: the share of requests that must keep them. Default: 0.99."],
     ["lengths", "IN:OUT", "No trace: prompts of IN tokens, answers of OUT."],
     ["format", "NAME", "The trace's format, where its first line does not tell."],
     [
@@ -55,6 +57,7 @@ export const replay: Command = {
     ["plain", "Only fields that OpenAI's own API has."],
   ],
   examples: [
+    ["sluice replay find-rate trace.jsonl --target http://host:8000 --slo ttft=1s", "its capacity"],
     ["sluice replay trace.jsonl --target http://127.0.0.1:8000 --slo ttft=200ms", "as recorded"],
     ["sluice replay trace.csv --target http://host:8000 --speed 10 --json out.json", "ten times"],
     [

@@ -29,11 +29,14 @@ import { Scraper } from "./Scraper.ts"
 const perProcess = 4000
 
 /** Of a trace: what it must be looked through for before it is sent. */
-const surveyOf = ({ source, arrivals }: ReplayOptions): Survey | null | string => {
+const surveyOf = (
+  { source, arrivals }: ReplayOptions,
+  searches: boolean,
+): Survey | null | string => {
   if (source.kind !== "file") return null
   const survey = surveyTrace(source.file, source.format)
   if (survey instanceof TraceError) return survey.message
-  if (!survey.hasTimes && arrivals.kind === "trace") {
+  if (!survey.hasTimes && !searches && arrivals.kind === "trace") {
     return `${source.file} has no times of arrival: give --rate, or --speed max`
   }
   return survey
@@ -144,8 +147,8 @@ const reportOf = (
 })
 
 /** A sentence where the trace or the target is not to be had. */
-export const prepare = async (options: ReplayOptions): Promise<Prepared | string> => {
-  const survey = surveyOf(options)
+const prepare = async (options: ReplayOptions, searches: boolean): Promise<Prepared | string> => {
+  const survey = surveyOf(options, searches)
   if (typeof survey === "string") return survey
   const synthesised =
     options.source.kind === "lengths" ||
@@ -181,10 +184,14 @@ export const replayCommand = async (
     output.err(`sluice replay: ${options}\nAll flags: sluice replay --help`)
     return 2
   }
-  const prepared = await prepare(options)
+  const prepared = await prepare(options, given.action === "find-rate")
   if (typeof prepared === "string") {
     output.err(`sluice: ${prepared}`)
     return 1
+  }
+  if (given.action === "find-rate") {
+    const { findRate } = await import("./findRate.ts")
+    return findRate(prepared, output)
   }
   const report = await runOnce(prepared, output)
   tableLines(report).forEach(output.out)

@@ -25,6 +25,8 @@ export interface StubOptions {
   readonly delayMs?: number
   readonly gapMs?: number
   readonly pieces?: number
+  /** Further requests of the same second are answered with 429. */
+  readonly perSecondMax?: number
 }
 
 const streamHead =
@@ -56,12 +58,21 @@ export class StubTarget {
   readonly bodies: Array<string> = []
   keepBodies = true
   served = 0
+  private second = 0
+  private inSecond = 0
   private readonly options: Required<StubOptions>
   private readonly server: Server
   private readonly sockets = new Set<Socket>()
 
   constructor(options: StubOptions = {}) {
-    this.options = { behave: () => "well", delayMs: 0, gapMs: 0, pieces: 3, ...options }
+    this.options = {
+      behave: () => "well",
+      delayMs: 0,
+      gapMs: 0,
+      pieces: 3,
+      perSecondMax: Infinity,
+      ...options,
+    }
     this.server = createServer({ noDelay: true }, (socket) => this.connected(socket))
   }
 
@@ -115,9 +126,18 @@ export class StubTarget {
     if (this.keepBodies) this.bodies.push(body)
     const cameAt = performance.now()
     const { delayMs, behave } = this.options
-    const begin = () => this.begin(socket, behave(index), cameAt)
+    const refused = this.refuses(cameAt)
+    const behaviour = refused ? "tooManyRequests" : behave(index)
+    const begin = () => this.begin(socket, behaviour, cameAt)
     if (delayMs === 0) begin()
     else setTimeout(begin, delayMs)
+  }
+
+  private refuses(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1000)
+    this.inSecond = second === this.second ? this.inSecond + 1 : 1
+    this.second = second
+    return this.inSecond > this.options.perSecondMax
   }
 
   private begin(socket: Socket, behaviour: Behaviour, cameAt: number): void {
