@@ -24,6 +24,7 @@ import { methodsOf } from "./matching.ts"
 import { RateLimit } from "./RateLimit.ts"
 import type { Route } from "./Route.ts"
 import { pathOf } from "./socket.ts"
+import { endTrace } from "./trace.ts"
 
 type Notes = Record<string, string | number>
 
@@ -120,7 +121,7 @@ const traceOf = (header: unknown): { readonly traceId?: string } => {
 const logLine = Effect.fnUntraced(function* (
   { exchange, requestId, arrivedAt, notes }: Arrived,
   exit: Exit.Exit<unknown, unknown>,
-  quiet: boolean,
+  { quiet, model }: { readonly quiet: boolean; readonly model: string },
 ) {
   const { req, res } = exchange
   const gone = Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) && !res.writableEnded
@@ -135,6 +136,7 @@ const logLine = Effect.fnUntraced(function* (
   }
   const entry = quiet ? Effect.logDebug("request") : Effect.logInfo("request")
   yield* Effect.annotateLogs(entry, facts)
+  yield* endTrace(requestId, model, facts)
 })
 
 /** The HTTP application: never fails, answers everything. */
@@ -188,7 +190,9 @@ export const makeEdge = Effect.fnUntraced(function* (options: EdgeOptions) {
           refuse(arrived, internal()),
         ),
       ),
-      Effect.onExit((exit) => logLine(arrived, exit, quiet.has(arrived.notes["route"]))),
+      Effect.onExit((exit) =>
+        logLine(arrived, exit, { quiet: quiet.has(arrived.notes["route"]), model: served.name }),
+      ),
     )
     return written
   })

@@ -12,6 +12,7 @@ import { parseChat } from "./parse/chat.ts"
 import { parseCompletions } from "./parse/completions.ts"
 import type { ParseContext } from "./parse/context.ts"
 import { pathOf } from "./socket.ts"
+import { traced } from "./trace.ts"
 
 type Parse<R> = (body: unknown, context: ParseContext) => Effect.Effect<RequestDraft, Failure, R>
 
@@ -31,7 +32,8 @@ export const generation = <R, W>(parse: Parse<R>, write: Write<W>) =>
     const asked = { tenant: call.tenant, route: pathOf(req.url), body }
     const key = req.headers["idempotency-key"]
     const idempotency = yield* idempotencyOf(key, "Idempotency-Key", asked)
-    const draft = yield* parse(body, yield* parseContext(req, call, idempotency))
+    const context = yield* parseContext(req, call, idempotency)
+    const draft = yield* parse(body, yield* traced(context, pathOf(req.url)))
     call.note(
       "promptTokens",
       draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0),

@@ -20,6 +20,7 @@ import { parseResponsesMessage } from "./responses.ts"
 import { parseStream } from "./parse/stream.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { protocolOf, writeRawError } from "./socket.ts"
+import { traced } from "./trace.ts"
 
 type Needs = Config | ModelCatalog | Relay | Tokenizer
 
@@ -70,6 +71,7 @@ export const makeUpgrade = Effect.fnUntraced(function* (authenticate: Authentica
             Effect.flatMap((idempotency) =>
               parseContext(req, { ...identity, requestId }, idempotency),
             ),
+            Effect.flatMap((context) => traced(context, protocol.path)),
             Effect.flatMap((context) => parsers[protocol.path](body, context)),
             Effect.provideContext(services),
           ),

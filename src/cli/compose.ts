@@ -26,6 +26,7 @@ import { layerRelay } from "../relay/layer.ts"
 import { Relay } from "../relay/Relay.ts"
 import { layerEventLoop } from "../telemetry/eventLoop.ts"
 import { Metrics, type MetricsSnapshot } from "../telemetry/Metrics.ts"
+import { layerTraces } from "../telemetry/Traces.ts"
 import { layerMetrics } from "../telemetry/registry.ts"
 import { layerTokenizer } from "../tokenizer/layer.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
@@ -186,5 +187,8 @@ type ProcessLayer = Layer.Layer<
 
 export const processLayer = (kind: ProcessKind, config: ConfigShape) => {
   const layer: ProcessLayer = processes[kind]
-  return layer.pipe(Layer.provide(Layer.succeed(Config, config)))
+  return layer.pipe(
+    Layer.provide(layerTraces(config.tracing, kind)),
+    Layer.provide(Layer.succeed(Config, config)),
+  )
 }

@@ -52,6 +52,7 @@ export interface ConfigShape {
   readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }
   readonly prices: Prices
   readonly admin: AdminConfig
+  readonly tracing: TracingConfig
   /** Of the scripted engine only: each sequence's pace; 0: as fast as it goes. */
   readonly scripted: { readonly tokensPerSecond: number }
 }
@@ -124,6 +125,13 @@ export interface AdminConfig {
   readonly listen: { readonly host: string; readonly port: number } | null
   /** Of /admin/*; none: it answers on loopback only. */
   readonly keys: ReadonlyArray<string>
+}
+
+export interface TracingConfig {
+  /** URL that takes OTLP traces over HTTP; "": tracing is off. */
+  readonly endpoint: string
+  /** Of requests whose caller did not decide it. */
+  readonly sampleRatio: number
 }
 
 export class Config extends Context.Service<Config, ConfigShape>()("sluice/config/Config") {

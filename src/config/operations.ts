@@ -1,8 +1,9 @@
 // The settings of those who run Sluice: what things cost, and the server of probes, metrics and
 // administration.
 import { Schema } from "effect"
-import type { AdminConfig, Prices } from "./Config.ts"
-import { list, price, type Setting, setting } from "./setting.ts"
+import { url } from "./servers.ts"
+import type { AdminConfig, Prices, TracingConfig } from "./Config.ts"
+import { list, price, type Setting, setting, share } from "./setting.ts"
 
 type Get = <A>(setting: Setting<A>) => A
 
@@ -14,6 +15,15 @@ export const prices = (get: Get): Prices => ({
     price("prices.completionPerMillion", "Of a million completion tokens."),
   ),
   workerPerHour: get(price("prices.workerPerHour", "What a worker costs an hour.")),
+})
+
+export const tracing = (get: Get): TracingConfig => ({
+  endpoint: get(
+    url("tracing.endpoint", /^https?:$/, "Where traces go: OTLP over HTTP, /v1/traces; none: off."),
+  ),
+  sampleRatio: get(
+    share("tracing.sampleRatio", 0.1, "The share of requests traced; a caller's decision wins."),
+  ),
 })
 
 const listen: Setting<string> = setting<string>("admin.listen", {

@@ -23,6 +23,7 @@ import { requestTopic, tiers, tokenTopic } from "../../streams/topics.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { Config } from "../config/Config.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
+import { Traces } from "../telemetry/Traces.ts"
 import { makeTextStream } from "../tokenizer/TextStream.ts"
 import { Tokenizer } from "../tokenizer/Tokenizer.ts"
 import type { Owned } from "./assignment.ts"
@@ -101,6 +102,7 @@ const makeParts = Effect.gen(function* () {
     tokens: yield* TokenLog,
     requests: yield* RequestLog,
     metrics: yield* Metrics,
+    traces: yield* Traces,
     tokenizer: yield* Tokenizer,
     queues: yield* makeQueues,
     now: () => clock.currentTimeMillisUnsafe(),
@@ -137,7 +139,7 @@ const makeCore = (parts: Parts, tailStarts: ReadonlyArray<number>): Core => {
     onLost: onLogLost,
     wantsHistory: (item) => void Queue.offerUnsafe(queues.histories, item),
     bury: (burial) => void Queue.offerUnsafe(queues.burials, burial),
-    progress: makeProgress({ metrics, model, now }),
+    progress: makeProgress({ metrics, model, now, traces: parts.traces, workerId: id }),
   })
 }
 

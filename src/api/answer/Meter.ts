@@ -5,6 +5,7 @@ import type { TerminalEvent } from "../../../streams/fold/requestState.ts"
 import type { FinishReason } from "../../../schemas/types.ts"
 import type { ConfigShape } from "../../config/Config.ts"
 import type { Metrics, RequestSample } from "../../telemetry/Metrics.ts"
+import type { TracesShape } from "../../telemetry/Traces.ts"
 
 export interface MeterOptions {
   readonly metrics: Metrics["Service"]
@@ -12,6 +13,9 @@ export interface MeterOptions {
   /** "": there is only one. */
   readonly tenant: string
   readonly prices: ConfigShape["prices"]
+  readonly traces: TracesShape
+  /** null: it is not traced. */
+  readonly traceparent: string | null
   readonly promptTokens: number
   readonly now: () => number
 }
@@ -29,6 +33,7 @@ const million = 1e6
 export class Meter {
   readonly #options: MeterOptions
   readonly #startedAt: number
+  #firstAt = 0
   #lastAt = 0
   #tokens = 0
   #finish: FinishReason = "stop"
@@ -49,6 +54,7 @@ export class Meter {
     if (tokens === 0 || this.#isMuted) return
     const { metrics, model, now } = this.#options
     const at = now()
+    if (this.#tokens === 0) this.#firstAt = at
     if (this.#tokens === 0) metrics.firstToken(model, (at - this.#startedAt) / 1000)
     else metrics.interToken(model, (at - this.#lastAt) / 1000 / tokens)
     this.#tokens += tokens
@@ -69,6 +75,14 @@ export class Meter {
     this.#record("error", this.#options.promptTokens, this.#tokens)
   }
 
+  /** From the first token that reached this gateway to the last. */
+  #trace(tokens: number): void {
+    const { traces, traceparent, now } = this.#options
+    if (traceparent === null || this.#firstAt === 0) return
+    const span = { name: "relay", parent: traceparent, startMs: this.#firstAt, endMs: now() }
+    traces.record({ ...span, attributes: { "gen_ai.usage.output_tokens": tokens } })
+  }
+
   #reason(status: RequestSample["status"]): RequestSample["reason"] {
     if (status === "ok") return this.#finish
     return status === "error" ? "error" : "abort"
@@ -77,6 +91,7 @@ export class Meter {
   #record(status: RequestSample["status"], promptTokens: number, completionTokens: number): void {
     if (this.#isMuted) return
     const { metrics, model, tenant, prices, now } = this.#options
+    this.#trace(completionTokens)
     const worth =
       promptTokens * prices.promptPerMillion + completionTokens * prices.completionPerMillion
     if (worth > 0) metrics.count("sluice_revenue_total", { model }, worth / million)

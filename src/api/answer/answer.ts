@@ -5,6 +5,7 @@ import type { RequestAccepted } from "../../../schemas/types.ts"
 import { Config } from "../../config/Config.ts"
 import type { RequestDraft } from "../../enqueue/Enqueue.ts"
 import { Metrics } from "../../telemetry/Metrics.ts"
+import { Traces } from "../../telemetry/Traces.ts"
 import { Tokenizer } from "../../tokenizer/Tokenizer.ts"
 import { attend } from "./attend.ts"
 import { collectorOf, dialectOf } from "./dialect/dialects.ts"
@@ -53,5 +54,7 @@ export const meterOf = Effect.fnUntraced(function* (draft: RequestDraft) {
   const promptTokens = draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0)
   const { prices } = yield* Config
   const { model, tenant } = draft
-  return new Meter({ metrics, model, tenant, prices, promptTokens, now })
+  const traces = yield* Traces
+  const traced = { traces, traceparent: draft.traceparent }
+  return new Meter({ metrics, model, tenant, prices, promptTokens, now, ...traced })
 })

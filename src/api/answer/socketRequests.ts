@@ -16,6 +16,7 @@ import type { ClientId, SocketMessage } from "./socketMessage.ts"
 import type { SocketProtocol } from "./socketProtocol.ts"
 import type { SocketSession } from "./SocketSession.ts"
 import { type AnswerEnd, StreamAnswer } from "./StreamAnswer.ts"
+import { endTrace } from "../trace.ts"
 
 /** What the way in decided about a socket at its handshake. */
 export interface SocketGate {
@@ -114,7 +115,7 @@ const logEnd = (
   Effect.gen(function* () {
     const { route, startedAt, end } = facts
     const { now } = yield* Pacer
-    yield* Effect.annotateLogs(Effect.logInfo("request"), {
+    const line = {
       requestId: draft.requestId,
       route,
       durationMs: now() - startedAt,
@@ -122,7 +123,9 @@ const logEnd = (
       promptTokens: draft.prompts.reduce((sum, prompt) => sum + prompt.length, 0),
       outcome: end.outcome,
       completionTokens: end.completionTokens,
-    })
+    }
+    yield* Effect.annotateLogs(Effect.logInfo("request"), line)
+    yield* endTrace(draft.requestId, draft.model, line)
   })
 
 const cancelFromSocket = Effect.fnUntraced(function* (
