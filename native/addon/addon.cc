@@ -12,6 +12,7 @@
 #include "addon/engine_handle.h"
 #include "addon/grammars_handle.h"
 #include "addon/open.h"
+#include "addon/quantize.h"
 #include "engine/available_memory.h"
 #include "model/device_backend.h"
 #include "runtime/cpu_count.h"
@@ -145,6 +146,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("engineCancel", Napi::Function::New(env, engine_cancel));
   exports.Set("engineStats", Napi::Function::New(env, engine_stats));
   exports.Set("engineClose", Napi::Function::New(env, engine_close));
+  exports.Set("modelQuantize", Napi::Function::New(env, model_quantize));
   return exports;
 }
 

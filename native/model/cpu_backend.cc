@@ -1,30 +1,20 @@
 // The CPU backend: a Hugging Face folder loaded into packed weights, and steps computed on the spot
 // by a pool of threads. It does not run ahead: launch() computes, collect() hands over.
-#include <filesystem>
 #include <utility>
 
 #include "kernels/kernels.h"
 #include "model/backend.h"
 #include "model/batch_rows.h"
-#include "model/checkpoint.h"
 #include "model/kv_cache.h"
+#include "model/model_load.h"
 #include "model/readout.h"
 #include "model/transformer.h"
-#include "model/weight_fill.h"
-#include "model/weight_plan.h"
 #include "runtime/cpu_count.h"
 #include "runtime/flush_denormals.h"
 #include "runtime/isa.h"
 
 namespace sluice {
 namespace {
-
-constexpr char kConfigName[] = "config.json";
-
-struct LoadedModel {
-  ModelConfig config;
-  ModelWeights weights;
-};
 
 class CpuBackend : public Backend {
  public:
@@ -112,42 +102,6 @@ class CpuBackend : public Backend {
   StepResult result_;
   bool is_launched_ = false;
 };
-
-Status parse_wish(const std::string& dtype, DtypeWish* wish) {
-  constexpr std::pair<std::string_view, DtypeWish> kNames[] = {{"auto", DtypeWish::kStored},
-                                                               {"float32", DtypeWish::kF32},
-                                                               {"bfloat16", DtypeWish::kBf16},
-                                                               {"float16", DtypeWish::kF16}};
-  for (const auto& [name, value] : kNames) {
-    if (name != dtype) continue;
-    *wish = value;
-    return Status::ok();
-  }
-  return {StatusCode::kInvalid,
-          "dtype: found \"" + dtype + "\"; supported: auto, float32, bfloat16, float16"};
-}
-
-Status load_config(const LoadOptions& options, ModelConfig* config) {
-  std::string path;
-  std::string text;
-  SLUICE_RETURN_IF_ERROR(path_in_folder(options.folder, kConfigName, &path));
-  SLUICE_RETURN_IF_ERROR(read_text(path, kConfigBytesMax, &text));
-  const Status parsed = parse_config(text, options.context_tokens_max, config);
-  if (parsed.is_ok()) return parsed;
-  return {parsed.code(), path + ": " + parsed.message()};
-}
-
-Status load_model(const LoadOptions& options, ThreadPool* pool, LoadedModel* model) {
-  DtypeWish wish = DtypeWish::kStored;
-  SLUICE_RETURN_IF_ERROR(parse_wish(options.dtype, &wish));
-  SLUICE_RETURN_IF_ERROR(load_config(options, &model->config));
-  Checkpoint checkpoint;
-  SLUICE_RETURN_IF_ERROR(Checkpoint::open(options.folder, &checkpoint));
-  WeightPlan plan;
-  const Status planned = plan_weights({&checkpoint, &model->config, wish}, &model->weights, &plan);
-  if (!planned.is_ok()) return {planned.code(), options.folder + ": " + planned.message()};
-  return fill_weights({&checkpoint, pool, options.progress}, plan, &model->weights);
-}
 
 }  // namespace
 

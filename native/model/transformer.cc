@@ -86,7 +86,7 @@ Status Transformer::reserve(uint32_t rows_max) {
   return Status::ok();
 }
 
-void Transformer::run(const BatchRows& batch) {
+void Transformer::embed_rows(const BatchRows& batch) {
   const std::span<const Row> rows = batch.rows();
   const auto count = static_cast<uint32_t>(rows.size());
   over_rows(parts_.pool, count, config_.hidden, [&](WorkRange mine) {
@@ -96,6 +96,10 @@ void Transformer::run(const BatchRows& batch) {
       rotary_.angles(rows[i].position, cosines_.row(i), sines_.row(i));
     }
   });
+}
+
+void Transformer::run(const BatchRows& batch) {
+  embed_rows(batch);
   for (uint32_t layer = 0; layer < config_.layers; ++layer) {
     attention_layer(batch, layer);
     mlp_layer(batch, parts_.weights->layers[layer]);

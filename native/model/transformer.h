@@ -53,12 +53,19 @@ class Transformer {
 
   void run(const BatchRows& batch);
 
-  // The residual stream after run().
-  RowsView residual() const { return residual_; }
-
- private:
+  // The parts of run(), for who looks at or changes what is between them: embeddings, then for each
+  // layer attention and MLP, each of which adds to the residual stream.
+  void embed_rows(const BatchRows& batch);
   void attention_layer(const BatchRows& batch, uint32_t layer);
   void mlp_layer(const BatchRows& batch, const LayerWeights& weights);
+
+  // The residual stream, and what the linears read last: q, k, v or gate, up; o; down.
+  RowsView residual() const { return residual_; }
+  RowsView normed() const { return normed_; }
+  RowsView attended() const { return attended_; }
+  RowsView inner() const { return inner_; }
+
+ private:
   void norm(uint32_t rows, const float* weight);
   void place_row(const Row& row, uint32_t index, uint32_t layer);
   void attend(const BatchRows& batch, uint32_t layer);

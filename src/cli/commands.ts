@@ -115,33 +115,6 @@ const config: Command = {
   operandsMax: 2,
 }
 
-const rollout: Command = {
-  name: "rollout",
-  summary: "another version of the model, by stages, with automatic rollback",
-  about: [
-    "`start` loads the version beside the one that serves, then gives it 10, 50 and 100 % of the",
-    "requests. Each stage is judged by windows: a version that fails, answers with nothing or with",
-    "one token over and over, is slower to its first token or loses its workers goes back at once.",
-    "Requests that run end on the version that began them. `status` shows both side by side;",
-    "`promote` enters the next stage now, `pause` and `resume` hold it, `rollback` takes it back.",
-  ],
-  settings: [...model, ...log],
-  examples: [
-    ["sluice rollout start 2 ./my-model-2 --data ./data", "on Kafka: --kafka broker:9092"],
-    ["sluice rollout status", "the split, and the numbers of both versions"],
-    ["sluice rollout rollback", "all requests go to the old version from now on"],
-  ],
-  actions: ["start", "status", "promote", "pause", "resume", "rollback"],
-  operand: "<version> <folder>",
-  operandsMax: 2,
-  options: [
-    ["stages", "percents", "Shares of the new version, rising to 100. Default: 10,50,100."],
-    ["stage-time", "time", "How long each is held. Default: 5m."],
-    ["window", "time", "What is judged together. Default: 1m, or the stage."],
-    ["grace", "time", "How long the old version is kept at the end. Default: 10m."],
-  ],
-}
-
 const doctor: Command = {
   name: "doctor",
   summary: "looks for what would keep Sluice from serving here",
@@ -201,6 +174,35 @@ const deadLetters: Command = {
   switches: [["prompts", "Show the prompts, as text where the model is the one that is served."]],
 }
 
+const quantize: Command = {
+  name: "quantize",
+  summary: "makes a model smaller: 4 or 8 bits a weight",
+  about: [
+    "Writes a quantised copy of a model folder beside it, in the files of AutoAWQ (4 bits) or of",
+    "compressed-tensors (8 bits), and measures its perplexity before and after on text that was",
+    "held out. --awq searches, over a text, what rounding loses least; it is the default.",
+  ],
+  settings: [],
+  examples: [
+    ["sluice quantize ./SmolLM2-135M-Instruct --awq --group 64", "calibrated on its own text"],
+    ["sluice quantize ./my-model --calibration ./text.txt", "calibrated on yours"],
+    ["sluice quantize ./my-model --int8", "8 bits"],
+  ],
+  actionOptional: true,
+  operand: "<model folder>",
+  switches: [
+    ["awq", "4 bits by AWQ."],
+    ["round", "4 bits, rounded without a search: quick, and worse."],
+    ["int8", "8 bits with one scale an output."],
+  ],
+  options: [
+    ["bits", "4 or 8", "What the method makes anyway."],
+    ["group", "128, 64 or 32", "Inputs that share a scale. Default: 128."],
+    ["calibration", "a text file", "Text to calibrate on. Default: the model writes its own."],
+    ["out", "a folder", "The new folder. Default: <model folder>-awq-g128 and the like."],
+  ],
+}
+
 export const commands: ReadonlyArray<Command> = [
   ...Object.values(processes),
   record,
@@ -208,7 +210,7 @@ export const commands: ReadonlyArray<Command> = [
   topics,
   schemas,
   deadLetters,
-  rollout,
+  quantize,
   config,
   doctor,
 ]

@@ -36,7 +36,6 @@ export const kafkaStore = ({ kafka, log }: ConfigShape) =>
         clientId: "sluice",
         replicas: log.replicas,
         deliverWithinMs: log.patienceMs,
-        retry: { firstMs: log.brokerRetryMs, mostMs: log.brokerRetryMsMax },
       }),
     ),
     Layer.unwrap,

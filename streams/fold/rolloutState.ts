@@ -36,8 +36,7 @@ export const newShare = ({ phase, stage, plan }: RolloutState): number => {
   return phase === "rolledBack" || stage < 0 ? 0 : (plan.stages[stage] ?? 0)
 }
 
-export const isOver = ({ phase }: RolloutState): boolean =>
-  phase === "completed" || phase === "rolledBack"
+const isOver = ({ phase }: RolloutState): boolean => phase === "completed" || phase === "rolledBack"
 
 /** The versions that workers hold ready, the one that serves first. */
 export const loadedVersions = (rollout: RolloutState): ReadonlyArray<Serving> => {

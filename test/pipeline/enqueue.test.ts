@@ -198,7 +198,6 @@ describe("the catalog", () => {
       const workers = Layer.succeed(Workers, {
         take: () => {},
         live: () => [],
-        isReady: () => false,
         owner: () => null,
         lastHeardAt: () => 0,
       })

@@ -45,6 +45,8 @@ export const unsupportedInCompletions = table([
 export const unsupportedInChat = table([
   ["functions", never],
   ["function_call", isNoTool],
+  ["tools", never],
+  ["tool_choice", isNoTool],
   ["modalities", isTextOnly],
   ["audio", never],
   ["prediction", never],

@@ -129,6 +129,40 @@ export type NativeProgress = (doneBytes: number, totalBytes: number) => void
 /** A packed step, or, once and last, why the engine was lost; the other is null. */
 export type NativeReceive = (step: ArrayBuffer | null, lost: string | null) => void
 
+export interface NativeQuantizeOptions {
+  readonly folder: string
+  /** Has everything but model.safetensors, which is written into it. */
+  readonly outFolder: string
+  readonly method: "awq" | "round" | "int8"
+  readonly groupInputs: number
+  /** 0: what this process may use. */
+  readonly threads: number
+  /** What to calibrate and to measure on: whole rows; empty: the model writes its own. */
+  readonly ids: Uint32Array
+  readonly rowTokens: number
+  /** How many it writes. */
+  readonly rows: number
+  /** The last of the rows: measured on, not calibrated on. */
+  readonly heldOutRows: number
+  /** What a text begins with, and what ends one. */
+  readonly startIds: Uint32Array
+  readonly eosIds: Uint32Array
+}
+
+export interface NativeQuantized {
+  /** Of the rows held out. */
+  readonly perplexityBefore: number
+  readonly perplexityAfter: number
+}
+
+export type NativeQuantizeStage = "writing" | "scoring" | "layer"
+
+export type NativeQuantizeProgress = (
+  stage: NativeQuantizeStage,
+  done: number,
+  total: number,
+) => void
+
 export interface Native {
   readonly nativeInfo: () => NativeInfo
   readonly nativeDevices: () => ReadonlyArray<NativeFinding>
@@ -157,4 +191,9 @@ export interface Native {
   readonly engineStats: (handle: NativeHandle) => NativeStats
   /** Resolves when the engine's thread has ended, after the step that runs. Idempotent. */
   readonly engineClose: (handle: NativeHandle) => Promise<void>
+  /** Works on a thread of its own; rejects as engineOpen does. */
+  readonly modelQuantize: (
+    options: NativeQuantizeOptions,
+    progress: NativeQuantizeProgress,
+  ) => Promise<NativeQuantized>
 }

@@ -26,7 +26,6 @@ const layerTokenizer = Layer.succeed(Tokenizer, {
   decode: () => "",
   renderChat: () => Effect.succeed(""),
   hasChatTemplate: false,
-  toolFormat: "hermes",
   generationDefaults: noGenerationDefaults,
 })
 

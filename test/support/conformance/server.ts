@@ -6,13 +6,11 @@ import { type Sluice, startSluice } from "../server.ts"
 /** Tokens a second of each stream. */
 export const pace = 100
 
-/** One server for all tests of a file; valid inside its tests. `native`: the bundled model. */
-export const useServer = (
-  engine: "scripted" | "native" = "scripted",
-): { readonly url: string; readonly port: number } => {
+/** One server for all tests of a file; valid inside its tests. */
+export const useServer = (): { readonly url: string; readonly port: number } => {
   let sluice: Sluice | null = null
   beforeAll(async () => {
-    const flags = ["--engine", engine]
+    const flags = ["--engine", "scripted"]
     sluice = await startSluice({
       flags,
       env: { SLUICE_SCRIPTED_TOKENS_PER_SECOND: String(pace) },
