@@ -21,6 +21,9 @@ import { SimulatedWorker } from "./worker.ts"
 
 export const group = workerGroup("scripted", "1")
 
+/** However many troubles come together: a message that is later is lost, and sent again. */
+const latencyMsMax = 2_000
+
 interface Slot<A> {
   readonly name: string
   starts: number
@@ -198,7 +201,7 @@ export class World {
       client,
       count: this.count,
       faults: {
-        latencyMs: () => this.#latencyMs() * (this.slows.get(client) ?? 1),
+        latencyMs: () => Math.min(latencyMsMax, this.#latencyMs() * (this.slows.get(client) ?? 1)),
         lagMs: () => draw.next() * (this.lags.get(client) ?? 0),
         fate,
         timeoutMs: settings.timeoutMs,

@@ -42,14 +42,23 @@ const start = (world: World): void => {
   world.isRough = true
 }
 
-/** Every request once more, from a cursor that was given out, on some gateway. */
-const readAgain = (world: World, tag: string): void => {
+/**
+ * A first claim that came a second time, from a loser or as a copy, looks like the beginning when
+ * retention has passed the one that counted: that the rest is as good as gone cannot be told.
+ */
+const beginsTwice = (world: World, requestId: string): boolean =>
+  world.shared.fold.canons
+    .get(requestId)
+    ?.voids.some(({ entry }) => entry.kind === "AttemptClaimed" && entry.attempt === 1) === true
+
+/** Requests once more, each from a cursor that was given out, on some gateway. */
+const readAgain = (world: World, tag: string, isWanted = (_requestId: string) => true): void => {
   const { simulation, history } = world
   const cursors = Map.groupBy(
     history.filter((line) => line.kind === "event"),
     ({ requestId }) => requestId,
   )
-  for (const requestId of world.shared.requests.keys()) {
+  for (const requestId of [...world.shared.requests.keys()].filter(isWanted)) {
     const given = [0, ...(cursors.get(requestId) ?? []).map(({ cursor }) => cursor)]
     const [first] = world.clients
     if (first === undefined) return
@@ -158,13 +167,9 @@ const damage = (world: World, logs: CheckedLogs): void => {
   readAgain(world, "damaged")
 }
 
-const play = (world: World): void => {
-  const { simulation, settings } = world
-  start(world)
-  world.startClients()
-  planTroubles(world)
-  simulation.runUntil(() => false, settings.roughMs * 1.5)
-  makePeace(world)
+/** Everybody has an answer, and all that was accepted is over and committed. */
+const settle = (world: World): void => {
+  const { simulation } = world
   const isOver = () => world.isEveryoneDone && world.isEverythingOver
   if (!simulation.runUntil(isOver, overMsMax)) {
     const open = [...world.shared.requests.keys()].filter(
@@ -176,14 +181,29 @@ const play = (world: World): void => {
   if (!simulation.runUntil(allCommitted(world), commitMsMax)) {
     world.faults.push("what is over was never committed")
   }
+}
+
+const play = (world: World): void => {
+  const { simulation, settings } = world
+  start(world)
+  world.startClients()
+  planTroubles(world)
+  simulation.runUntil(() => false, settings.roughMs * 1.5)
+  makePeace(world)
+  // A record that was long on its way may come when all seemed over: then it is not.
+  for (let seen = -1; seen !== world.shared.requests.size;) {
+    seen = world.shared.requests.size
+    settle(world)
+  }
   readAgain(world, "again")
+  settle(world)
   const logs = readAll(world)
   if (logs === null) world.faults.push("the logs could not be read")
   if (logs !== null) damage(world, logs)
   if (settings.retains) {
     world.shared.forget(forgottenBytes)
     simulation.runUntil(() => false, 1_000)
-    readAgain(world, "late")
+    readAgain(world, "late", (requestId) => !beginsTwice(world, requestId))
   }
   if (logs !== null) judge(world, logs)
   tally(world)

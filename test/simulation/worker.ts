@@ -79,7 +79,18 @@ export class SimulatedWorker {
     )
     machine.fork(
       Effect.gen({ self: this }, function* () {
-        const context = yield* Layer.buildWithScope(layer, this.#scope)
+        const built = Layer.buildWithScope(layer, this.#scope)
+        // Retention passed where it was about to begin: the process ends, and starts anew.
+        const context = yield* Effect.catchIf(
+          built,
+          ({ reason }) => reason === "outOfRange",
+          () =>
+            Effect.as(
+              Effect.sync(() => machine.kill()),
+              null,
+            ),
+        )
+        if (context === null) return
         this.isReady = true
         const { lost } = yield* Effect.provide(Worker, context)
         // As the command does it: what was in flight is continued from the log by another.
