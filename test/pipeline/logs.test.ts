@@ -45,18 +45,18 @@ describe("the log of a whole run", () => {
     const messages = [{ role: "user", content: prompt }]
     assert.strictEqual((await ask("/v1/completions", { prompt, stop: [prompt] })).status, 200)
     assert.strictEqual((await ask("/v1/completions", { prompt, stream: true })).status, 422)
-    // The story model has no chat template: refusals say nothing of what was asked either.
-    assert.strictEqual((await ask("/v1/chat/completions", { messages })).status, 400)
-    assert.strictEqual((await ask("/v1/responses", { input: prompt })).status, 400)
+    // Answered or, where the model has no chat template, refused: neither may tell what was asked.
+    assert.isBelow((await ask("/v1/chat/completions", { messages })).status, 500)
+    assert.isBelow((await ask("/v1/responses", { input: prompt })).status, 500)
     assert.strictEqual((await ask("/tokenize", { prompt })).status, 200)
     assert.strictEqual((await ask("/v1/completions", { prompt: { a: prompt } })).status, 400)
     assert.strictEqual((await ask("/v1/completions", { prompt }, secrets.wrongKey)).status, 401)
     await fetch(`${server.url}/v1/completions?key=x`, { method: "POST", body: `{"${prompt}` })
     await server.stop()
-    lines = server
-      .stderr()
-      .split("\n")
-      .filter((line) => line !== "")
+    const written = server.stderr().split("\n")
+    // What is told to who pressed Ctrl-C is for a person.
+    lines = written
+      .filter((line) => line !== "" && !line.startsWith("sluice: "))
       .map((line) => JSON.parse(line))
   })
   afterAll(() => server.stop())
