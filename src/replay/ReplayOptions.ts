@@ -38,7 +38,6 @@ export interface ReplayOptions {
   readonly stream: boolean
   readonly plain: boolean
   readonly verify: boolean
-  readonly shadow: boolean
 }
 
 export interface GivenFlags {
@@ -124,7 +123,7 @@ const sourceOf = (flags: Flags, operand: string | undefined): PlanSource => {
   if (operand !== undefined && synthetic !== null)
     flags.wrong("a trace has lengths: drop --lengths")
   if (operand !== undefined) return { kind: "file", file: operand, format }
-  if (synthetic === null && !flags.has("shadow")) {
+  if (synthetic === null) {
     flags.wrong("name a trace file, or give lengths such as --lengths 512:128")
   }
   return { kind: "lengths", ...(synthetic ?? { promptTokens: 1, outputTokens: 1 }) }
@@ -159,7 +158,7 @@ export const replayOptions = (given: GivenFlags): ReplayOptions | string => {
   const concurrency = flags.whole("concurrency", [1, 65_536])
   const requestsMax = flags.whole("requests", [1, 1000 * million])
   const durationMs = flags.time("duration")
-  const searches = given.action === "find-rate" || flags.has("shadow")
+  const searches = given.action === "find-rate"
   const endless = (source.kind === "lengths" || flags.has("repeat")) && !searches
   if (endless && durationMs === null && requestsMax === null) {
     flags.wrong("without a trace's end, say when to stop: --duration or --requests")
@@ -199,7 +198,6 @@ export const replayOptions = (given: GivenFlags): ReplayOptions | string => {
     stream: !flags.has("no-stream"),
     plain: flags.has("plain"),
     verify: flags.has("verify"),
-    shadow: flags.has("shadow"),
   }
   return flags.problem ?? options
 }

@@ -1,4 +1,5 @@
 // What a generator process is asked and what it tells: plain data that crosses between processes.
+import type { ConfigShape } from "../config/Config.ts"
 import type { Objectives } from "./measure/objectives.ts"
 import type { TallyData } from "./measure/Tally.ts"
 import type { PlanOptions } from "./plan/Plan.ts"
@@ -6,7 +7,10 @@ import type { VerifyData } from "./report/Report.ts"
 import type { GeneratorOptions } from "./send/Generator.ts"
 import type { HttpOptions } from "./send/HttpTarget.ts"
 
-export type TargetOptions = { readonly kind: "http"; readonly http: HttpOptions }
+export type TargetOptions =
+  | { readonly kind: "http"; readonly http: HttpOptions }
+  /** The log of this configuration. */
+  | { readonly kind: "log"; readonly config: ConfigShape; readonly deadlineMs: number }
 
 export interface RunOptions {
   readonly plan: PlanOptions

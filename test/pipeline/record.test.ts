@@ -107,6 +107,18 @@ describe("a record of a server's log", { timeout: 120_000 }, () => {
     assert.include(other.stdout, `differs at token 3: recorded ${was + 1}, now ${was}`)
   })
 
+  it("replayed straight into the log says them too, and takes made-up ids", () => {
+    const log = ["--target", "log", "--data", server?.data ?? "", "--speed", "max"]
+    const same = sluice("replay", tracePath, ...log, "--verify")
+    // Its third request had a stop string, and its choices end by length all the same.
+    assert.match(same.stdout, /Compared +4, equal 4/, same.stdout + same.stderr)
+    const made = sluice("replay", "--lengths", "40:5", "--requests", "20", ...log)
+    assert.match(made.stdout, /20 answered, 0 failed/, made.stdout + made.stderr)
+    const none = sluice("replay", tracePath, "--target", "log", "--data", folder)
+    assert.match(none.stderr, /there is no log in/)
+    assert.match(sluice("replay", tracePath, "--target", "kafka").stderr, /needs brokers/)
+  })
+
   it("redacted says nothing of what was said", () => {
     const data = server?.data ?? ""
     const { stdout } = sluice("record", "export", "--data", data, "--redact", "--to", "1s")

@@ -16,7 +16,11 @@ const tell = (word: GeneratorWord) => void process.send?.(word)
 
 const now = () => performance.now()
 
-const targetOf = async ({ target }: RunOptions): Promise<Target> => new HttpTarget(target.http)
+const targetOf = async ({ target }: RunOptions): Promise<Target> => {
+  if (target.kind === "http") return new HttpTarget(target.http)
+  const { openLogTarget } = await import("./LogTarget.ts")
+  return openLogTarget(target)
+}
 
 const build = async (options: RunOptions): Promise<Generator | string> => {
   const plan = openPlan(options.plan)

@@ -17,6 +17,7 @@ import {
 import type { RunOptions, TargetOptions } from "../../replay/run.ts"
 import { type Survey, surveyTrace } from "../../replay/trace/survey.ts"
 import { TraceError } from "../../replay/trace/Trace.ts"
+import { logFacts } from "./logFacts.ts"
 import { onStopSignal } from "../signals.ts"
 import type { Output } from "../topics.ts"
 import { compareCommand } from "./compare.ts"
@@ -70,7 +71,11 @@ const planOf = (options: ReplayOptions, facts: TargetFacts): PlanOptions => {
   }
 }
 
-const targetOf = (options: ReplayOptions): TargetOptions => {
+/** Not a server's address: the log of the configuration. */
+const isLog = ({ target }: ReplayOptions) => target === "log" || target === "kafka"
+
+const targetOf = (options: ReplayOptions, config: ConfigShape): TargetOptions => {
+  if (isLog(options)) return { kind: "log", config, deadlineMs: options.timeoutMs }
   const { base, headers } = placeOf(options)
   const { stream, stallMs, timeoutMs } = options
   return { kind: "http", http: { url: base, headers, stream, stallMs, timeoutMs } }
@@ -78,13 +83,14 @@ const targetOf = (options: ReplayOptions): TargetOptions => {
 
 export interface Prepared {
   readonly options: ReplayOptions
+  readonly config: ConfigShape
   readonly facts: TargetFacts
   readonly processes: number
 }
 
 /** One run of load from its start to its report. */
 export const runOnce = async (
-  { options, facts, processes }: Prepared,
+  { options, config, facts, processes }: Prepared,
   output: Output,
 ): Promise<ReportData> => {
   const { concurrency, warmUpMs, timeoutMs, objectives, lateMs, verify } = options
@@ -94,7 +100,7 @@ export const runOnce = async (
     generator: { concurrency: share, warmUpMs, timeoutMs },
     objectives,
     lateMs,
-    target: targetOf(options),
+    target: targetOf(options, config),
     verify,
   }
   const line = new ProgressLine(output.err, process.stderr.isTTY)
@@ -119,7 +125,7 @@ export const runOnce = async (
   const result = await running.result
   unwatch()
   line.end()
-  return reportOf({ options, facts, processes }, result, {
+  return reportOf({ options, config, facts, processes }, result, {
     startedAt,
     stopped,
     scraped: scraper.stop(),
@@ -147,17 +153,26 @@ const reportOf = (
 })
 
 /** A sentence where the trace or the target is not to be had. */
-const prepare = async (options: ReplayOptions, searches: boolean): Promise<Prepared | string> => {
+const prepare = async (
+  options: ReplayOptions,
+  config: ConfigShape,
+  searches: boolean,
+): Promise<Prepared | string> => {
   const survey = surveyOf(options, searches)
   if (typeof survey === "string") return survey
   const synthesised =
     options.source.kind === "lengths" ||
     ["mooncake", "azure", "burstgpt"].includes(survey?.format ?? "")
+  if (isLog(options)) {
+    const processes = processesOf(options, survey)
+    const known = await logFacts(config, options)
+    return typeof known === "string" ? known : { config, processes, ...known }
+  }
   const facts = await askTarget(options, synthesised && options.ids === null).catch(
     (error: unknown) => `${options.target} cannot be reached: ${reasonOf(error)}`,
   )
   if (typeof facts === "string") return facts
-  return { options, facts, processes: processesOf(options, survey) }
+  return { options, config, facts, processes: processesOf(options, survey) }
 }
 
 const reasonOf = (error: unknown): string => {
@@ -174,7 +189,7 @@ const exitCode = ({ verify, tally }: ReportData): number => {
 
 /** Resolves to the exit code. */
 export const replayCommand = async (
-  _config: ConfigShape,
+  config: ConfigShape,
   given: GivenFlags,
   output: Output,
 ): Promise<number> => {
@@ -184,7 +199,7 @@ export const replayCommand = async (
     output.err(`sluice replay: ${options}\nAll flags: sluice replay --help`)
     return 2
   }
-  const prepared = await prepare(options, given.action === "find-rate")
+  const prepared = await prepare(options, config, given.action === "find-rate")
   if (typeof prepared === "string") {
     output.err(`sluice: ${prepared}`)
     return 1

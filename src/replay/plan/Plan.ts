@@ -6,6 +6,7 @@ import {
   bareRequest,
   type Format,
   TraceError,
+  type TracePrompt,
   type TraceReader,
   type TraceRequest,
 } from "../trace/Trace.ts"
@@ -41,6 +42,8 @@ export interface Planned extends Written {
   readonly promptTokens: number
   readonly outputTokens: number
   readonly clipped: boolean
+  /** As it is sent; the body has it too. */
+  readonly prompt: TracePrompt
   readonly request: TraceRequest
 }
 
@@ -70,7 +73,7 @@ const plan = (request: TraceRequest, index: number, pass: number, options: PlanO
     const asked = { prompt: request.prompt, outputTokens, params: request.params }
     const promptTokens = request.promptTokens ?? 0
     const lengths = { promptTokens, outputTokens: outputTokens ?? 0, clipped: false }
-    return { ...lengths, ...writeBody(asked, body) }
+    return { ...lengths, prompt: request.prompt, ...writeBody(asked, body) }
   }
   const lengths = fitLengths(request.promptTokens ?? 1, recorded ?? outputTokensUsual, fit)
   const material = { ...options.material, seed: options.material.seed + pass }
@@ -81,7 +84,7 @@ const plan = (request: TraceRequest, index: number, pass: number, options: PlanO
       ? { kind: "text" as const, text: promptWords(material, wanted) }
       : { kind: "ids" as const, prompts: [promptIds(material, material.ids, wanted)] }
   const params = request.params === null ? null : { ...request.params, max_tokens: outputTokens }
-  return { ...lengths, ...writeBody({ prompt, outputTokens, params }, body) }
+  return { ...lengths, prompt, ...writeBody({ prompt, outputTokens, params }, body) }
 }
 
 export const openPlan = (options: PlanOptions): Plan | TraceError => {

@@ -25,7 +25,7 @@ export interface PlotOptions {
 const width = 560
 const height = 250
 const left = 62
-const right = 12
+const right = 24
 const top = 12
 const bottom = 40
 const stepsWanted = 5
