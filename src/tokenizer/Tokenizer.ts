@@ -1,6 +1,7 @@
 // Text to ids and back for one model folder: tokenizer.json by @huggingface/tokenizers, chat
 // template by @huggingface/jinja, and our own exact incremental decode.
 import { Context, type Effect, Schema } from "effect"
+import type { ToolFormat } from "./toolFormat.ts"
 
 export class TokenizerError extends Schema.TaggedError<TokenizerError>()("TokenizerError", {
   /**
@@ -81,6 +82,7 @@ export class Tokenizer extends Context.Service<
       options: RenderOptions,
     ) => Effect.Effect<string, TokenizerError>
     readonly hasChatTemplate: boolean
+    readonly toolFormat: ToolFormat
     readonly generationDefaults: GenerationDefaults
   }
 >()("sluice/tokenizer/Tokenizer") {}

@@ -4,6 +4,7 @@
 import { Template } from "@huggingface/jinja"
 import { Effect } from "effect"
 import { type ModelFolder, specialText } from "./modelFolder.ts"
+import { type ToolFormat, toolFormatOf } from "./toolFormat.ts"
 import { type ChatMessage, type RenderOptions, TokenizerError } from "./Tokenizer.ts"
 
 export type RenderChat = (
@@ -47,6 +48,9 @@ const specialVariables = (folder: ModelFolder): Record<string, string> => {
   }
   return variables
 }
+
+export const toolFormat = (folder: ModelFolder): ToolFormat =>
+  toolFormatOf(templatesOf(folder)?.withTools ?? null)
 
 /** null where the folder has no chat template. */
 export const makeRenderChat = (folder: ModelFolder): RenderChat | null => {

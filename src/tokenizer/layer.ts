@@ -1,7 +1,7 @@
 // The Tokenizer of the model folder that Config names.
 import { Effect, Layer } from "effect"
 import { Config } from "../config/Config.ts"
-import { makeRenderChat } from "./chatTemplate.ts"
+import { makeRenderChat, toolFormat } from "./chatTemplate.ts"
 import { makeEncoder } from "./encoder.ts"
 import { type ModelFolder, readModelFolder } from "./modelFolder.ts"
 import { makeTextStream } from "./TextStream.ts"
@@ -52,6 +52,7 @@ export const makeTokenizer = Effect.fn("Tokenizer.make")(function* (path: string
     decode: (ids, skipSpecialTokens) => decodeWhole(model, ids, skipSpecialTokens),
     renderChat: renderChat ?? (() => noTemplate),
     hasChatTemplate: renderChat !== null,
+    toolFormat: toolFormat(folder),
     generationDefaults: generationDefaultsOf(folder),
   })
 })

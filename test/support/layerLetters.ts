@@ -19,5 +19,6 @@ export const layerLetters = Layer.succeed(Tokenizer, {
   decode: (ids: ReadonlyArray<number>) => Buffer.from(ids).toString(),
   renderChat: () => Effect.succeed(""),
   hasChatTemplate: false,
+  toolFormat: "hermes",
   generationDefaults: noGenerationDefaults,
 })

@@ -9,8 +9,10 @@ import { decoder } from "./decode.ts"
 import { checkChoices, checkModel, makeDraft } from "./draft.ts"
 import { flag, generationFields, integer } from "./fields.ts"
 import { fitTokens } from "./length.ts"
+import { askedGrammar } from "./grammar.ts"
 import { MessageSchema, parseMessages } from "./messages.ts"
 import { parseSampling } from "./sampling.ts"
+import { type AskedTools, checkNoFormat, parseTools, toolFields } from "./tools.ts"
 import { logUnknownFields, refuseUnsupported, unsupportedInChat } from "./unsupported.ts"
 
 /** What chat and /tokenize give to the template. */
@@ -28,6 +30,7 @@ export const templateFields = {
 
 const fields = {
   ...generationFields,
+  ...toolFields,
   ...templateFields,
   max_completion_tokens: integer(
     1,
@@ -50,6 +53,7 @@ const reservedVariables = ["messages", "tools", "add_generation_prompt", "chat_t
 export const renderMessages = Effect.fnUntraced(function* (
   body: typeof TemplateBody.Type,
   context: ParseContext,
+  asked: AskedTools | null = null,
 ): Effect.fn.Return<ReadonlyArray<number>, ApiError | TokenizerError> {
   const variables = body.chat_template_kwargs ?? {}
   const reserved = reservedVariables.find((name) => Object.hasOwn(variables, name))
@@ -57,9 +61,10 @@ export const renderMessages = Effect.fnUntraced(function* (
     const param = `chat_template_kwargs.${reserved}`
     return yield* apiError("invalidValue", `${param} cannot be set.`, { param })
   }
-  const prompt = yield* context.tokenizer.renderChat(yield* parseMessages(body.messages), {
+  const messages = yield* parseMessages(body.messages)
+  const prompt = yield* context.tokenizer.renderChat(asked?.tell(messages) ?? messages, {
     addGenerationPrompt: body.add_generation_prompt ?? true,
-    tools: null,
+    tools: asked?.forTemplate ?? null,
     variables,
   })
   return yield* context.tokenizer.encode(prompt, body.add_special_tokens ?? false)
@@ -87,7 +92,9 @@ export const parseChat = Effect.fnUntraced(function* (
   yield* checkModel(body.model, context)
   yield* checkChoices(body.n ?? 1, 1, context)
   const logprobs = yield* parseLogprobs(body, context)
-  const ids = yield* renderMessages(body, context)
+  const asked = yield* parseTools(body, context)
+  yield* checkNoFormat(asked, yield* askedGrammar(body))
+  const ids = yield* renderMessages(body, context, asked)
   const { contextTokensMax } = context.model
   const maxTokens = yield* fitTokens({
     promptTokens: ids.length,
@@ -96,7 +103,11 @@ export const parseChat = Effect.fnUntraced(function* (
     fallback: context.tokenizer.generationDefaults.maxTokens ?? contextTokensMax,
     param: "messages",
   })
-  const sampling = yield* parseSampling(body, context, { maxTokens, logprobs, promptLogprobs: -1 })
+  const own = { maxTokens, logprobs, promptLogprobs: -1 }
+  const drawn = yield* parseSampling(body, context, own)
+  // Mistral's mark of a call is a special token.
+  const sampling =
+    asked?.tools.format === "mistral" ? { ...drawn, skipSpecialTokens: false } : drawn
   yield* logUnknownFields(input, fields)
   return yield* makeDraft(body, context, {
     dialect: "chat",
@@ -105,5 +116,7 @@ export const parseChat = Effect.fnUntraced(function* (
     stream: body.stream ?? false,
     echo: false,
     clientId: null,
+    tools: asked?.tools ?? null,
+    grammar: asked?.grammar ?? null,
   })
 })

@@ -41,7 +41,7 @@ type Asked = Effect.Effect<AskedGrammar | null, ApiError>
 /** As Python's json.dumps spaces it: what models have seen most of. */
 const spacing = { whitespace_flexible: false, item_separator: ", ", key_separator: ": " }
 
-const spaced = (schema: object): object =>
+export const spaced = (schema: object): object =>
   "x-guidance" in schema ? schema : { ...schema, "x-guidance": spacing }
 
 const ofSchema = (schema: unknown, param: string): Asked => {

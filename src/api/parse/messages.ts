@@ -1,6 +1,6 @@
 // Chat messages to what a chat template takes: each content as one text. Parts other than text are
 // refused by path. Only fields that templates use go on; the rest of a message is dropped.
-import { Effect, Predicate, Schema } from "effect"
+import { Effect, Option, Predicate, Schema } from "effect"
 import type { ChatMessage } from "../../tokenizer/Tokenizer.ts"
 import { apiError, type ApiError } from "../errors.ts"
 import { wrongValue } from "./decode.ts"
@@ -62,6 +62,22 @@ const contentText = (
   return Effect.fail(wrongValue(param, contentExpected, content ?? null))
 }
 
+/** OpenAI sends a call's arguments as JSON text; templates want them as they are. */
+const parsedArguments = (call: unknown): unknown => {
+  if (!Predicate.isObject(call) || !("function" in call)) return call
+  const called = call.function
+  if (!Predicate.isObject(called) || !("arguments" in called)) return call
+  const { arguments: text } = called
+  if (typeof text !== "string") return call
+  const parsed = Option.getOrElse(decodeJson(text), (): unknown => text)
+  return { ...call, function: { ...called, arguments: parsed } }
+}
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
+
+const forTemplate = (field: string, value: unknown): unknown =>
+  field === "tool_calls" && Array.isArray(value) ? value.map(parsedArguments) : value
+
 const parseMessage = Effect.fnUntraced(function* (
   message: Message,
   param: string,
@@ -75,7 +91,7 @@ const parseMessage = Effect.fnUntraced(function* (
     // OpenAI's newer name for the system's voice; templates know the older one.
     role: message.role === "developer" ? "system" : message.role,
     content: content.toWellFormed(),
-    ...Object.fromEntries(extra.map((field) => [field, message[field]])),
+    ...Object.fromEntries(extra.map((field) => [field, forTemplate(field, message[field])])),
   }
 })
 

@@ -45,8 +45,6 @@ export const unsupportedInCompletions = table([
 export const unsupportedInChat = table([
   ["functions", never],
   ["function_call", isNoTool],
-  ["tools", never],
-  ["tool_choice", isNoTool],
   ["modalities", isTextOnly],
   ["audio", never],
   ["prediction", never],

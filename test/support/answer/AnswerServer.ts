@@ -26,6 +26,7 @@ const layerTokenizer = Layer.succeed(Tokenizer, {
   decode: () => "",
   renderChat: () => Effect.succeed(""),
   hasChatTemplate: false,
+  toolFormat: "hermes",
   generationDefaults: noGenerationDefaults,
 })
 

@@ -21,6 +21,7 @@ export const charTokenizer = Tokenizer.of({
             (options.addGenerationPrompt ? "<assistant>" : ""),
         ),
   hasChatTemplate: true,
+  toolFormat: "hermes",
   generationDefaults: {
     temperature: 0.7,
     topP: 0.95,

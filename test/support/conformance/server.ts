@@ -6,11 +6,13 @@ import { type Sluice, startSluice } from "../server.ts"
 /** Tokens a second of each stream. */
 export const pace = 100
 
-/** One server for all tests of a file; valid inside its tests. */
-export const useServer = (): { readonly url: string; readonly port: number } => {
+/** One server for all tests of a file; valid inside its tests. `native`: the bundled model. */
+export const useServer = (
+  engine: "scripted" | "native" = "scripted",
+): { readonly url: string; readonly port: number } => {
   let sluice: Sluice | null = null
   beforeAll(async () => {
-    const flags = ["--engine", "scripted"]
+    const flags = ["--engine", engine]
     sluice = await startSluice({
       flags,
       env: { SLUICE_SCRIPTED_TOKENS_PER_SECOND: String(pace) },

@@ -124,9 +124,19 @@ const wrong: ReadonlyArray<readonly [string, Record<string, unknown>, string, st
   ["a count without switch", { top_logprobs: 2 }, "invalid_value", "top_logprobs"],
   ["logprobs as in completions", { logprobs: 2 }, "invalid_value", "logprobs"],
   ["many alternatives", { logprobs: true, top_logprobs: 21 }, "invalid_value", "top_logprobs"],
-  ["tools", { tools: [{ type: "function" }] }, "unsupported_parameter", "tools"],
+  [
+    "a tool without a name",
+    { tools: [{ type: "function" }] },
+    "missing_required_parameter",
+    "tools[0].function",
+  ],
   ["functions", { functions: [{}] }, "unsupported_parameter", "functions"],
-  ["a forced tool", { tool_choice: "required" }, "unsupported_parameter", "tool_choice"],
+  [
+    "a forced tool that is not there",
+    { tool_choice: { type: "function", function: { name: "x" } } },
+    "invalid_value",
+    "tool_choice",
+  ],
   [
     "no schema",
     { response_format: { type: "json_schema" } },

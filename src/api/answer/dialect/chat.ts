@@ -8,11 +8,13 @@ import { chatLogprob, type ChatLogprobs } from "./logprobs.ts"
 import {
   choiceCount,
   createdAt,
+  type Frame,
   type MakeCollector,
   type MakeProjection,
   noFrames,
   numberedByEvents,
 } from "./Projection.ts"
+import { addCalls, type CallDelta, ToolFold, type WholeCall } from "./toolFold.ts"
 import { terminalFrames } from "./terminal.ts"
 import { fingerprintOf, serviceTierOf, stopReasonOf, usageOf } from "./usage.ts"
 
@@ -30,6 +32,32 @@ const envelope = (request: RequestAccepted, object: string) => {
   }
 }
 
+/** A call's id, type and name come once, then its arguments piece by piece. */
+const callDelta = ({ index, id, name, arguments: text }: CallDelta) => ({
+  index,
+  ...(id === null ? {} : { id, type: "function" }),
+  function: { ...(name === null ? {} : { name }), arguments: text },
+})
+
+const finishOf = (finish: TokenEvent["finish"], calls: number): string | null =>
+  finish === "stop" && calls > 0 ? "tool_calls" : finish
+
+const deltaOf = (event: TokenEvent): string => {
+  if (event.position === 0) return `{"role":"assistant","content":${json(event.text)}}`
+  return event.text === "" ? "{}" : `{"content":${json(event.text)}}`
+}
+
+const toolDelta = (
+  { position }: TokenEvent,
+  content: string,
+  calls: ReadonlyArray<CallDelta>,
+): string =>
+  json({
+    ...(position === 0 ? { role: "assistant", content: content || null } : {}),
+    ...(position > 0 && content !== "" ? { content } : {}),
+    ...(calls.length === 0 ? {} : { tool_calls: calls.map(callDelta) }),
+  })
+
 export const chatProjection: MakeProjection = (request, facts) => {
   const { answer } = request
   const scored = request.sampling.logprobs >= 0
@@ -42,17 +70,14 @@ export const chatProjection: MakeProjection = (request, facts) => {
   )
   const tail = answer.includeUsage ? `}],"usage":null}` : "}]}"
 
+  const folds = request.tools === null ? null : heads.map((_, i) => new ToolFold(request, i))
+
   const speaks = (event: TokenEvent) =>
     event.position === 0 ||
     event.text !== "" ||
     event.finish !== null ||
     scored ||
     answer.returnTokenIds
-
-  const deltaOf = (event: TokenEvent): string => {
-    if (event.position === 0) return `{"role":"assistant","content":${json(event.text)}}`
-    return event.text === "" ? "{}" : `{"content":${json(event.text)}}`
-  }
 
   const logprobsOf = (event: TokenEvent): string =>
     event.logprob === null
@@ -64,9 +89,9 @@ export const chatProjection: MakeProjection = (request, facts) => {
       ? `${head},"prompt_token_ids":${json(request.prompts[0])}${choices}0,"delta":`
       : heads[event.choice]
 
-  const chunk = (event: TokenEvent): string => {
-    let data = `${headOf(event)}${deltaOf(event)},"logprobs":${logprobsOf(event)}`
-    data += `,"finish_reason":${json(event.finish)}`
+  const chunk = (event: TokenEvent, delta: string, finish: string | null): string => {
+    let data = `${headOf(event)}${delta},"logprobs":${logprobsOf(event)}`
+    data += `,"finish_reason":${json(finish)}`
     if (event.finish !== null) {
       data += `,"stop_reason":${json(stopReasonOf(request, event.stopReason))}`
     }
@@ -74,31 +99,59 @@ export const chatProjection: MakeProjection = (request, facts) => {
     return data + tail
   }
 
+  const withTools = (event: TokenEvent, fold: ToolFold): ReadonlyArray<Frame> => {
+    const { content, calls } = fold.push(event.text, event.finish !== null)
+    if (!speaks({ ...event, text: content }) && calls.length === 0) return noFrames
+    const delta = toolDelta(event, content, calls)
+    return [{ cursor: event.number, data: chunk(event, delta, finishOf(event.finish, fold.calls)) }]
+  }
+
   return {
     ...numberedByEvents,
-    needsHistory: false,
+    needsHistory: folds !== null,
     idle: () => ({ data: `${heads[0]}{},"logprobs":null,"finish_reason":null${tail}` }),
     push: (event) =>
       event.kind === "terminal"
         ? terminalFrames(event, { ...shared, choices: [] }, answer.includeUsage)
-        : speaks(event)
-          ? [{ cursor: event.number, data: chunk(event) }]
-          : noFrames,
+        : folds?.[event.choice] !== undefined
+          ? withTools(event, folds[event.choice]!)
+          : speaks(event)
+            ? [{ cursor: event.number, data: chunk(event, deltaOf(event), event.finish) }]
+            : noFrames,
   }
 }
 
 interface Choice {
   readonly text: GrowingText
+  readonly fold: ToolFold | null
+  calls: ReadonlyArray<WholeCall>
   logprobs: Array<ChatLogprobs[number]> | null
   finish: TokenEvent["finish"]
   stopReason: string | null
   readonly ids: Array<number>
 }
 
+const messageOf = ({ text: { text }, calls }: Choice) => ({
+  role: "assistant",
+  content: text === "" && calls.length > 0 ? null : text,
+  refusal: null,
+  ...(calls.length === 0
+    ? {}
+    : {
+        tool_calls: calls.map(({ id, name, arguments: args }) => ({
+          id,
+          type: "function",
+          function: { name, arguments: args },
+        })),
+      }),
+})
+
 export const chatCollector: MakeCollector = (request, facts) => {
   const { returnTokenIds } = request.answer
-  const choices = Array.from({ length: choiceCount(request) }, (): Choice => ({
+  const choices = Array.from({ length: choiceCount(request) }, (_, i): Choice => ({
     text: new GrowingText(),
+    fold: request.tools === null ? null : new ToolFold(request, i),
+    calls: [],
     logprobs: request.sampling.logprobs >= 0 ? [] : null,
     finish: null,
     stopReason: null,
@@ -108,7 +161,13 @@ export const chatCollector: MakeCollector = (request, facts) => {
     push: (event) => {
       const choice = choices[event.choice]
       if (choice === undefined) return
-      choice.text.add(event.text)
+      if (choice.fold === null) {
+        choice.text.add(event.text)
+      } else {
+        const delta = choice.fold.push(event.text, event.finish !== null)
+        choice.text.add(delta.content)
+        choice.calls = addCalls(choice.calls, delta.calls)
+      }
       if (returnTokenIds) choice.ids.push(event.id)
       choice.finish = event.finish
       choice.stopReason = event.stopReason
@@ -121,9 +180,9 @@ export const chatCollector: MakeCollector = (request, facts) => {
         ...envelope(request, "chat.completion"),
         choices: choices.map((choice, index) => ({
           index,
-          message: { role: "assistant", content: choice.text.text, refusal: null },
+          message: messageOf(choice),
           logprobs: choice.logprobs === null ? null : { content: choice.logprobs, refusal: null },
-          finish_reason: choice.finish,
+          finish_reason: finishOf(choice.finish, choice.calls.length),
           stop_reason: stopReasonOf(request, choice.stopReason),
           ...(returnTokenIds ? { token_ids: choice.ids } : {}),
         })),
