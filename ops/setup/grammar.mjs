@@ -14,6 +14,7 @@ import {
   renameSync,
   writeFileSync,
 } from "node:fs"
+import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { answers, isMain, root, runs, say } from "./house.mjs"
@@ -36,18 +37,22 @@ const hashOfInputs = () => {
   return hash.update(`${process.platform} ${process.arch}`).digest("hex")
 }
 
-const hasCargo = () => answers("cargo", ["--version"]) !== null
+/** On the PATH, or where rustup puts it; null where there is none. */
+const findCargo = () =>
+  ["cargo", join(homedir(), ".cargo", "bin", "cargo")].find(
+    (command) => answers(command, ["--version"]) !== null,
+  ) ?? null
 
 export const grammarIsCurrent = () =>
   existsSync(library) && existsSync(stamp) && readFileSync(stamp, "utf8") === hashOfInputs()
 
 /** Beside what uses it, in one move: it may be opened at any moment. Cargo keeps two apart. */
-const buildLibrary = async () => {
+const buildLibrary = async (cargo) => {
   if (grammarIsCurrent()) return 0
   const inputs = hashOfInputs()
   const args = ["build", "--release", "--locked", "--manifest-path", join(crate, "Cargo.toml")]
   const env = { ...process.env, CARGO_TARGET_DIR: target }
-  const code = await runs("cargo", args, { env })
+  const code = await runs(cargo, args, { env })
   if (code !== 0) return code
   const suffix = process.platform === "darwin" ? "dylib" : "so"
   mkdirSync(dirname(library), { recursive: true })
@@ -60,7 +65,7 @@ const buildLibrary = async () => {
 
 /** Starts the build where it can be made and is wanted; it outlives this process. */
 export const startGrammarBuild = () => {
-  if (grammarIsCurrent() || !hasCargo()) return
+  if (grammarIsCurrent() || findCargo() === null) return
   mkdirSync(build, { recursive: true })
   const log = openSync(logFile, "w")
   // Behind everything else: the server's first tokens come before it.
@@ -74,8 +79,9 @@ export const startGrammarBuild = () => {
 }
 
 if (isMain(import.meta.url)) {
-  if (hasCargo()) {
-    process.exitCode = await buildLibrary()
+  const cargo = findCargo()
+  if (cargo !== null) {
+    process.exitCode = await buildLibrary(cargo)
   } else {
     say("sluice: there is no cargo (https://rustup.rs): the grammar library cannot be built")
     process.exitCode = 1

@@ -205,7 +205,7 @@ describe("what is refused", () => {
     const body = await base()
     const cases: ReadonlyArray<readonly [object, string]> = [
       [{ tools: [{ type: "web_search" }] }, "tools"],
-      [{ text: { format: { type: "json_object" } } }, "text"],
+      [{ text: { format: { type: "xml" } } }, "text.format.type"],
       [{ input: [{ type: "item_reference", id: "x" }] }, "input[0]"],
       [{ background: true, store: false }, "store"],
       [{ previous_response_id: "resp_0192f0c1a2b37c4d8e9f0a1b2c3d4e5f" }, "previous_response_id"],

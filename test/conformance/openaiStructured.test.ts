@@ -2,7 +2,7 @@
 // client runs by itself, on the bundled model.
 import { describe, expect, it } from "vitest"
 import OpenAI from "openai"
-import { zodResponseFormat } from "openai/helpers/zod"
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod"
 import { z } from "zod"
 import { useServer } from "../support/conformance/server.ts"
 import { needsGrammars } from "../support/grammar.ts"
@@ -108,6 +108,18 @@ describe("OpenAI's helpers", needsGrammars, () => {
       "assistant",
       "tool",
     ])
+  })
+
+  it("responses.parse with zodTextFormat", async () => {
+    const { output_parsed: parsed, text } = await client().responses.parse({
+      model: base.model,
+      temperature: 1,
+      max_output_tokens: 200,
+      input: "Tell me about a cat.",
+      text: { format: zodTextFormat(Animal, "animal") },
+    })
+    expect(Animal.parse(parsed)).toEqual(parsed)
+    expect(text?.format).toMatchObject({ type: "json_schema", name: "animal" })
   })
 
   it("a schema that cannot be followed is refused with its keyword and path", async () => {

@@ -88,7 +88,7 @@ const anyObject = { type: "object" }
 const formats = '"text", "json_object" or "json_schema"'
 
 /** OpenAI's object: of chat in response_format, of responses in text.format, which is flat. */
-const ofFormat = (format: unknown, param: string): Asked => {
+export const ofFormat = (format: unknown, param: string): Asked => {
   if (format === undefined || format === null) return Effect.succeed(null)
   const type = Predicate.isObject(format) && "type" in format ? format.type : undefined
   if (!Predicate.isObject(format)) return Effect.fail(wrongValue(param, "an object", format))

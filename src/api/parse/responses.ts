@@ -10,6 +10,7 @@ import type { ParseContext } from "./context.ts"
 import { decoder, wrongValue } from "./decode.ts"
 import { checkModel, makeDraft } from "./draft.ts"
 import { flag, generationFields, integer, text } from "./fields.ts"
+import { ofFormat } from "./grammar.ts"
 import { fitTokens } from "./length.ts"
 import { MessageSchema, parseMessages } from "./messages.ts"
 import { parseSampling } from "./sampling.ts"
@@ -27,7 +28,13 @@ const InputSchema = Schema.Union([Schema.String, Schema.Array(MessageSchema)]).a
 })
 
 const fields = {
-  ...Struct.omit(generationFields, ["n", "max_tokens", "stream_options"]),
+  ...Struct.omit(generationFields, ["n", "max_tokens", "stream_options", "response_format"]),
+  text: Schema.optionalKey(
+    Schema.Struct({ format: Schema.optionalKey(Schema.NullOr(Schema.Unknown)) }).annotate({
+      expected: "an object",
+      description: "format: text, json_object, or json_schema with its schema.",
+    }),
+  ),
   instructions: text("A system message before the input; not carried over to a next response."),
   max_output_tokens: integer(1, Number.MAX_SAFE_INTEGER, "Tokens of the answer at most."),
   metadata: Schema.optionalKey(
@@ -58,6 +65,8 @@ export const ResponsesBody = Schema.Struct({ ...fields, input: InputSchema }).an
 
 const decode = decoder(Body)
 const decodeItems = decoder(Schema.Struct({ input: Schema.Array(MessageSchema) }))
+
+const plainText = { type: "text" }
 
 const logprobsIncluded = "message.output_text.logprobs"
 
@@ -158,6 +167,8 @@ export const parseResponses = Effect.fnUntraced(function* <R>(
     stream: body.stream ?? false,
     echo: false,
     clientId: null,
+    grammar: yield* ofFormat(body.text?.format, "text.format"),
+    textFormat: JSON.stringify(body.text?.format ?? plainText),
     response: {
       background,
       store,

@@ -13,9 +13,6 @@ const isNeutral = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (Predicate.isObject(value) && Object.keys(value).length === 0)
 
-const isTextFormat = (value: unknown): boolean =>
-  Predicate.isObject(value) && "type" in value && value["type"] === "text"
-
 const isNoTool = (value: unknown): boolean => value === "none" || value === "auto"
 
 const isTextOnly = (value: unknown): boolean =>
@@ -56,15 +53,11 @@ export const unsupportedInChat = table([
   ["mm_processor_kwargs", never],
 ])
 
-const isPlainText = (value: unknown): boolean =>
-  Predicate.isObject(value) && "format" in value && isTextFormat(value["format"])
-
 const isDisabled = (value: unknown): boolean => value === "disabled"
 
 export const unsupportedInResponses = table([
   ["tools", never],
   ["tool_choice", isNoTool],
-  ["text", isPlainText],
   ["truncation", isDisabled],
   ["reasoning", never],
   ["conversation", never],

@@ -1,6 +1,7 @@
 // OpenAI's response object: what a request of the responses dialect looks like at one moment. Made
 // of the request and what is known of its events alone, so that every relay shows the same. A
 // response id is the request's id in OpenAI's spelling; both name the same request.
+import { Option, Schema } from "effect"
 import type { FinishReason, RequestAccepted } from "../../../../schemas/types.ts"
 import type { TerminalEvent } from "../../../../streams/fold/requestState.ts"
 import type { ChatLogprobs } from "./logprobs.ts"
@@ -91,6 +92,12 @@ const errorOf = (progress: ResponseProgress) => {
   return error === null ? null : { code: "server_error", message: error.message }
 }
 
+/** As asked for; written by a gateway, or by a producer that may have written anything. */
+const formatOf = ({ textFormat }: RequestAccepted): unknown =>
+  Option.getOrElse(decodeJson(textFormat ?? ""), () => ({ type: "text" }))
+
+const decodeJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
+
 export const responseObject = (request: RequestAccepted, progress: ResponseProgress) => {
   const { sampling, answer } = request
   const asked = answer.response
@@ -113,7 +120,7 @@ export const responseObject = (request: RequestAccepted, progress: ResponseProgr
     service_tier: serviceTierOf(request) ?? "default",
     store: asked?.store ?? true,
     temperature: sampling.temperature,
-    text: { format: { type: "text" } },
+    text: { format: formatOf(request) },
     tool_choice: "none",
     tools: [],
     top_logprobs: Math.max(0, sampling.logprobs),
