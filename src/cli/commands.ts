@@ -115,6 +115,33 @@ const config: Command = {
   operandsMax: 2,
 }
 
+const rollout: Command = {
+  name: "rollout",
+  summary: "another version of the model, by stages, with automatic rollback",
+  about: [
+    "`start` loads the version beside the one that serves, then gives it 10, 50 and 100 % of the",
+    "requests. Each stage is judged by windows: a version that fails, answers with nothing or with",
+    "one token over and over, is slower to its first token or loses its workers goes back at once.",
+    "Requests that run end on the version that began them. `status` shows both side by side;",
+    "`promote` enters the next stage now, `pause` and `resume` hold it, `rollback` takes it back.",
+  ],
+  settings: [...model, ...log],
+  examples: [
+    ["sluice rollout start 2 ./my-model-2 --data ./data", "on Kafka: --kafka broker:9092"],
+    ["sluice rollout status", "the split, and the numbers of both versions"],
+    ["sluice rollout rollback", "all requests go to the old version from now on"],
+  ],
+  actions: ["start", "status", "promote", "pause", "resume", "rollback"],
+  operand: "<version> <folder>",
+  operandsMax: 2,
+  options: [
+    ["stages", "percents", "Shares of the new version, rising to 100. Default: 10,50,100."],
+    ["stage-time", "time", "How long each is held. Default: 5m."],
+    ["window", "time", "What is judged together. Default: 1m, or the stage."],
+    ["grace", "time", "How long the old version is kept at the end. Default: 10m."],
+  ],
+}
+
 const doctor: Command = {
   name: "doctor",
   summary: "looks for what would keep Sluice from serving here",
@@ -211,6 +238,7 @@ export const commands: ReadonlyArray<Command> = [
   schemas,
   deadLetters,
   quantize,
+  rollout,
   config,
   doctor,
 ]

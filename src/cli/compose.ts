@@ -14,15 +14,14 @@ import { Api } from "../api/Api.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
 import { Control } from "../control/Control.ts"
 import { layerLiveConfig } from "../control/liveConfig.ts"
+import { layerRollouts } from "../control/rollout/Rollouts.ts"
 import { Enqueue } from "../enqueue/Enqueue.ts"
 import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
 import { Reaper } from "../enqueue/Reaper.ts"
 import { Workers } from "../enqueue/Workers.ts"
-import { Engine } from "../generate/engine/Engine.ts"
 import { layerGrammars } from "../generate/engine/grammars.ts"
-import { layerEngine } from "../generate/engine/layer.ts"
-import { Worker, type WorkerError } from "../generate/Worker.ts"
+import type { WorkerError } from "../generate/Worker.ts"
 import { layerRelay } from "../relay/layer.ts"
 import { Relay } from "../relay/Relay.ts"
 import { layerEventLoop } from "../telemetry/eventLoop.ts"
@@ -39,8 +38,10 @@ import { TokenLog } from "../../streams/TokenLog.ts"
 import { ControlLog } from "../../streams/ControlLog.ts"
 import { WorkerLog } from "../../streams/WorkerLog.ts"
 import type { ProcessKind } from "./commands.ts"
+import { layerDecider } from "./layerDecider.ts"
 import { layerRegistryProbe } from "./registryProbe.ts"
 import { layerStore } from "./store.ts"
+import { VersionHost } from "./VersionHost.ts"
 import { WorkerThread, type WorkerThreadError } from "./WorkerThread.ts"
 
 export class Process extends Context.Service<
@@ -92,10 +93,11 @@ const layerRelease = Layer.effectDiscard(
   }),
 )
 
-const layerAsk = layerRelease.pipe(
+const layerAsk = Layer.mergeAll(layerRelease, layerDecider).pipe(
   Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay, Reaper.layer)),
   Layer.provideMerge(ModelCatalog.layer),
   Layer.provideMerge(Workers.layer),
+  Layer.provideMerge(layerRollouts),
 )
 
 /** An event loop that answers a probe at all is well: there is nothing else that could hang. */
@@ -116,8 +118,6 @@ const asksWell = Effect.gen(function* () {
     fault === null ? catalog.ready : Effect.succeed(fault),
   )
 })
-
-const deviceOf = ({ info }: Engine["Service"]) => `${info.device}, ${info.dtype}`
 
 /** Beside the API's own end: both drain at the same time, not one after the other. */
 const layerThreadEnd = Layer.effectDiscard(
@@ -147,16 +147,16 @@ const serve = Layer.effect(
 const worker = Layer.effect(
   Process,
   Effect.gen(function* () {
-    const { lost, stalledMs } = yield* Worker
+    const { device, lost, stalledMs } = yield* VersionHost
     const { snapshot: measure } = yield* Metrics
     const live = Effect.map(stalledMs, (ms) =>
       ms < stallMsMax ? null : `The engine has work and made no step for ${ms} ms.`,
     )
     // The thread of `serve` shares its process's server.
     const adminUrl = isMainThread ? yield* serveAdmin({ kind: "worker", live, ready: live }) : null
-    return { url: null, adminUrl, device: deviceOf(yield* Engine), lost, measure }
+    return { url: null, adminUrl, device, lost, measure }
   }),
-).pipe(Layer.provide(Worker.layer), Layer.provide(layerEngine))
+).pipe(Layer.provide(VersionHost.layer))
 
 const listening = Layer.effect(
   Process,

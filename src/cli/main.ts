@@ -88,6 +88,10 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     const { quantizeCommand } = await import("./quantize.ts")
     return quantizeCommand(loaded.config, parsed.value, { out, err })
   }
+  if (command.name === "rollout") {
+    const { rolloutCommand } = await import("./rollout.ts")
+    return rolloutCommand(loaded.config, { action: action ?? "", operands, options }, { out, err })
+  }
   if (command.name === "doctor") {
     const { doctor } = await import("./doctor.ts")
     return doctor(loaded.config, out)

@@ -3,10 +3,11 @@
 import { existsSync } from "node:fs"
 import { hostname, userInfo } from "node:os"
 import { join } from "node:path"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, type Scope } from "effect"
 import { Config, type ConfigShape } from "../config/Config.ts"
 import { Control, ControlError } from "../control/Control.ts"
 import { ControlLog } from "../../streams/ControlLog.ts"
+import type { Log } from "../../streams/Log.ts"
 import { layerLogger } from "../telemetry/logger.ts"
 import { failureSentence } from "./failure.ts"
 import { layerStoreThere } from "./store.ts"
@@ -24,12 +25,12 @@ const checkLog = ({ kafka, data }: ConfigShape) => {
 /** Prints the lines that come out; resolves to the exit code. */
 export const runControl = async <E>(
   config: ConfigShape,
-  work: Effect.Effect<ReadonlyArray<string>, E, Control | Config>,
+  work: Effect.Effect<ReadonlyArray<string>, E, Control | Config | Log | Scope.Scope>,
   output: Output,
 ): Promise<number> => {
   const layer = Control.layer.pipe(
     Layer.provide(ControlLog.layer),
-    Layer.provide(layerStoreThere),
+    Layer.provideMerge(layerStoreThere),
     Layer.provideMerge(Layer.succeed(Config, config)),
   )
   const exit = await Effect.runPromiseExit(

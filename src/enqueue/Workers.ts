@@ -9,10 +9,9 @@ export class Workers extends Context.Service<Workers, WorkerStates>()("sluice/en
   static readonly layer = Layer.effect(
     Workers,
     Effect.gen(function* () {
-      const { servedModelName, modelVersion } = yield* Config
+      const { servedModelName } = yield* Config
       const log = yield* WorkerLog
-      const model = { name: servedModelName, version: modelVersion }
-      const states = makeWorkerStates(model, yield* Clock.currentTimeMillis)
+      const states = makeWorkerStates(servedModelName, yield* Clock.currentTimeMillis)
       const runFork = Effect.runForkWith(yield* Effect.context<never>())
       yield* log.tail({
         onStatuses: (statuses) => {

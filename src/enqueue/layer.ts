@@ -2,20 +2,21 @@
 // request before its append is given back when the append fails.
 import { hostname } from "node:os"
 import { Clock, Effect, Layer } from "effect"
-import type { RequestAccepted, Tier } from "../../schemas/types.ts"
+import type { RequestAccepted } from "../../schemas/types.ts"
 import { CommandLog } from "../../streams/CommandLog.ts"
 import { requestTime } from "../../streams/requestId.ts"
 import { RequestLog } from "../../streams/RequestLog.ts"
+import type { LogError } from "../../streams/Log.ts"
 import { TokenLog } from "../../streams/TokenLog.ts"
-import { requestTopic, tiers } from "../../streams/topics.ts"
+import { requestTopic } from "../../streams/topics.ts"
 import { Config } from "../config/Config.ts"
 import { Backlog, type Holding } from "./backlog.ts"
 import { Enqueue, EnqueueError, type RequestDraft } from "./Enqueue.ts"
 import { makeKeys } from "./keys.ts"
 import { ModelCatalog, type ServedModel } from "./ModelCatalog.ts"
-import { affinityKey, choosePartition, homePartition } from "./partition.ts"
+import { affinityKey, choosePartition } from "./partition.ts"
+import { homeOf, makeRouting, type Widths } from "./routing.ts"
 import { type Ready, submitOnce } from "./submitOnce.ts"
-import { chooseVersion } from "./version.ts"
 import { Workers } from "./Workers.ts"
 
 /**
@@ -51,22 +52,6 @@ const misfit = (draft: RequestDraft, served: ServedModel): EnqueueError | null =
   )
 }
 
-/** Where requests are at home, by the widths of the tiers' topics. */
-const makeHomes = Effect.fnUntraced(function* (log: RequestLog["Service"], served: ServedModel) {
-  const widths = new Map<Tier, number>()
-  for (const tier of tiers) {
-    widths.set(tier, yield* log.partitions(served.name, served.version, tier))
-  }
-  const widthOf = (tier: Tier) => widths.get(tier) ?? 1
-  const homeOf = (request: Pick<RequestAccepted, "promptCacheKey" | "prompts" | "tier">) =>
-    homePartition(affinityKey(request), widthOf(request.tier))
-  const findAtHome = (draft: RequestDraft, requestId: string) => {
-    const topic = requestTopic(served.name, chooseVersion(served), draft.tier)
-    return log.findAt({ topic, partition: homeOf(draft).partition }, requestId)
-  }
-  return { widthOf, homeOf, findAtHome }
-})
-
 const makeEnqueue = Effect.gen(function* () {
   const config = yield* Config
   const { served } = yield* ModelCatalog
@@ -77,22 +62,22 @@ const makeEnqueue = Effect.gen(function* () {
   const keys = yield* makeKeys
   const backlog = new Backlog(yield* Clock.currentTimeMillis)
   const writer = `gateway-${hostname()}-${process.pid}`
-  const { widthOf, homeOf, findAtHome } = yield* makeHomes(requestLog, served)
+  const { versionOf, widthsOf, findAtHome } = yield* makeRouting(served)
   let closing = false
   yield* Effect.addFinalizer(() => Effect.sync(() => (closing = true)))
 
-  const choosePlace = (request: RequestAccepted, now: number) => {
+  const choosePlace = (request: RequestAccepted, widths: Widths, now: number) => {
     const topic = requestTopic(request.model, request.version, request.tier)
     return choosePartition(affinityKey(request), {
-      partitions: widthOf(request.tier),
+      partitions: widths.get(request.tier) ?? 1,
       ownerOf: (partition) => workers.owner(`${topic}/${partition}`, now),
       requestsOf: (partition) => backlog.requestsOf(`${topic}/${partition}`),
     })
   }
 
   /** Holds what the request may cost, or says why it may not. */
-  const admit = (holding: Holding, now: number): EnqueueError | null => {
-    const live = workers.live(now)
+  const admit = (holding: Holding, version: string, now: number): EnqueueError | null => {
+    const live = workers.live(now).filter((worker) => worker.version === version)
     if (live.length === 0 && now - workers.lastHeardAt() > workersMissedMsMax) {
       const message = `No worker of ${served.name} has been running lately.`
       const silent_ms = now - workers.lastHeardAt()
@@ -114,20 +99,21 @@ const makeEnqueue = Effect.gen(function* () {
     draft: RequestDraft,
     requestId: string,
     isOnce: boolean,
-  ): Effect.fn.Return<Ready, EnqueueError> {
+  ): Effect.fn.Return<Ready, EnqueueError | LogError> {
     const unfit = misfit(draft, served)
     if (unfit !== null) return yield* unfit
     const now = yield* Clock.currentTimeMillis
     const acceptedAt = isOnce ? requestTime(requestId) : now
     const { timeoutMs: _, idempotency: __, ...asked } = draft
     const deadline = deadlineOf(draft, acceptedAt)
-    const version = chooseVersion(served)
+    const version = versionOf(draft, requestId, now)
+    const widths = yield* widthsOf(version)
     const request: RequestAccepted = { ...asked, requestId, version, acceptedAt, deadline }
     const { tier } = request
-    const placed = isOnce ? homeOf(request) : choosePlace(request, now)
+    const placed = isOnce ? homeOf(request, widths) : choosePlace(request, widths, now)
     const partition = `${requestTopic(request.model, version, tier)}/${placed.partition}`
     const holding = { requestId, tier, deadline, partition, tokens: tokensOf(draft) }
-    const refused = admit(holding, now)
+    const refused = admit(holding, version, now)
     if (refused !== null) return yield* refused
     return { request, place: placed }
   })

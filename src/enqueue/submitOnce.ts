@@ -42,7 +42,10 @@ export interface OnceParts {
   /** Anywhere: under a version that was current once, or by somebody else. Far slower. */
   readonly find: (requestId: string) => Effect.Effect<FoundRequest, LogError>
   /** At its home partition and with its id's time, so that two gateways would make it alike. */
-  readonly prepare: (draft: RequestDraft, requestId: string) => Effect.Effect<Ready, EnqueueError>
+  readonly prepare: (
+    draft: RequestDraft,
+    requestId: string,
+  ) => Effect.Effect<Ready, EnqueueError | LogError>
   readonly append: (ready: Ready) => Effect.Effect<RequestAccepted, LogError>
   /** Gives back what `prepare` held. */
   readonly forget: (requestId: string) => void

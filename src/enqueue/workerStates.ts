@@ -1,6 +1,6 @@
-// The newest status of each worker of one model version, and what it says of a partition: who owns
-// it and whether that owner is well. Pure but for the records it is given; time comes as an
-// argument.
+// The newest status of each worker of one model, whatever its version, and what it says of a
+// partition: who owns it and whether that owner is well. Pure but for the records it is given; time
+// comes as an argument.
 import type { WorkerStatus } from "../../schemas/types.ts"
 
 /** Heartbeats come each second; a worker that was silent for so long counts as gone. */
@@ -13,16 +13,15 @@ const workersMax = 4_096
 export interface WorkerStates {
   readonly take: (status: WorkerStatus) => void
   readonly live: (nowMs: number) => ReadonlyArray<WorkerStatus>
+  /** A worker of this version takes requests. */
+  readonly isReady: (version: string, nowMs: number) => boolean
   /** Of "topic/partition". */
   readonly owner: (partition: string, nowMs: number) => WorkerStatus | null
   /** When a live worker was last heard of; the start before the first. */
   readonly lastHeardAt: () => number
 }
 
-export const makeWorkerStates = (
-  model: { readonly name: string; readonly version: string },
-  startedAtMs: number,
-): WorkerStates => {
+export const makeWorkerStates = (model: string, startedAtMs: number): WorkerStates => {
   const workers = new Map<string, WorkerStatus>()
   let owners = new Map<string, WorkerStatus>()
   let lastHeardAt = startedAtMs
@@ -31,7 +30,7 @@ export const makeWorkerStates = (
     status.state !== "stopped" && nowMs - status.at <= silentMsMax
 
   const take = (status: WorkerStatus) => {
-    if (status.model !== model.name || status.version !== model.version) return
+    if (status.model !== model) return
     workers.delete(status.workerId)
     if (status.state !== "stopped") {
       workers.set(status.workerId, status)
@@ -51,6 +50,13 @@ export const makeWorkerStates = (
     take,
     lastHeardAt: () => lastHeardAt,
     live: (nowMs) => [...workers.values()].filter((status) => isLive(status, nowMs)),
+    isReady: (version, nowMs) => {
+      for (const status of workers.values()) {
+        const isWanted = status.version === version && status.state === "ready"
+        if (isWanted && isLive(status, nowMs)) return true
+      }
+      return false
+    },
     owner: (partition, nowMs) => {
       const status = owners.get(partition)
       return status !== undefined && isLive(status, nowMs) ? status : null

@@ -36,7 +36,8 @@ export const newShare = ({ phase, stage, plan }: RolloutState): number => {
   return phase === "rolledBack" || stage < 0 ? 0 : (plan.stages[stage] ?? 0)
 }
 
-const isOver = ({ phase }: RolloutState): boolean => phase === "completed" || phase === "rolledBack"
+export const isOver = ({ phase }: RolloutState): boolean =>
+  phase === "completed" || phase === "rolledBack"
 
 /** The versions that workers hold ready, the one that serves first. */
 export const loadedVersions = (rollout: RolloutState): ReadonlyArray<Serving> => {

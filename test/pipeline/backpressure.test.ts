@@ -170,7 +170,7 @@ describe("a bounded memory", () => {
   })
 
   it("of workers forgets the one that was silent for longest", () => {
-    const states = makeWorkerStates({ name: "tales-11m", version: "1" }, 0)
+    const states = makeWorkerStates("tales-11m", 0)
     for (let i = 0; i < 5_000; i++) {
       states.take(workerStatus({ workerId: `w${i}`, at: 1_000, partitions: [`t/${i}`] }))
     }

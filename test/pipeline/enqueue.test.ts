@@ -198,6 +198,7 @@ describe("the catalog", () => {
       const workers = Layer.succeed(Workers, {
         take: () => {},
         live: () => [],
+        isReady: () => false,
         owner: () => null,
         lastHeardAt: () => 0,
       })

@@ -26,7 +26,7 @@ import { WorkerLog } from "../../streams/WorkerLog.ts"
 import { foldEntries, type KeptState } from "./foldEntries.ts"
 import { layerLetters } from "./layerLetters.ts"
 
-const topicOptions = {
+export const worldTopics = {
   requestPartitions: 2,
   tokenPartitions: 2,
   retentionMs: 3_600_000,
@@ -37,8 +37,8 @@ const layerTopics = Layer.effectDiscard(
   Effect.gen(function* () {
     const log = yield* Log
     yield* log.createTopics([
-      ...sharedTopics(topicOptions),
-      ...modelTopics("scripted", "1", topicOptions),
+      ...sharedTopics(worldTopics),
+      ...modelTopics("scripted", "1", worldTopics),
     ])
   }),
 )
@@ -56,6 +56,8 @@ export interface WorkerOptions {
   readonly engine?: Partial<Omit<ScriptedOptions, "now">>
   readonly drainMs?: number
   readonly claimsMax?: number
+  /** Of the model; its topics must be there. */
+  readonly version?: string
 }
 
 /** Lower-case letters only, one step a millisecond. */
@@ -72,11 +74,13 @@ const engineOptions: ScriptedOptions = {
 const startWorker = Effect.fnUntraced(function* (logs: Layer.Layer<Logs>, options: WorkerOptions) {
   const scripted = makeScriptedEngine({ ...engineOptions, ...options.engine })
   const base = defaults()
-  const { drainMs = 50, claimsMax = 3 } = options
+  const { drainMs = 50, claimsMax = 3, version: modelVersion = "1" } = options
   const worker = { ...base.worker, flushMs: 1, drainMs, claimsMax }
   const layer = Layer.fresh(Worker.layer).pipe(
     Layer.provide(Layer.succeed(Engine, scripted.engine)),
-    Layer.provide(Layer.succeed(Config, { ...base, servedModelName: "scripted", worker })),
+    Layer.provide(
+      Layer.succeed(Config, { ...base, servedModelName: "scripted", modelVersion, worker }),
+    ),
     Layer.provide(Layer.mergeAll(logs, layerMetrics, layerLetters)),
   )
   const scope = yield* Scope.make()

@@ -4,8 +4,8 @@ const stages = ["api", "enqueue", "generate", "relay"]
 
 /** What a folder of src/ may import besides itself. Stages meet in logs, not in calls. */
 export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
-  api: ["enqueue", "relay", "tokenizer", "telemetry", "config"],
-  enqueue: ["tokenizer", "telemetry", "config"],
+  api: ["enqueue", "relay", "control", "tokenizer", "telemetry", "config"],
+  enqueue: ["control", "tokenizer", "telemetry", "config"],
   generate: ["tokenizer", "telemetry", "config"],
   relay: ["telemetry", "config"],
   tokenizer: ["telemetry", "config"],

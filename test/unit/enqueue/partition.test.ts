@@ -114,18 +114,18 @@ describe("choosePartition", () => {
 })
 
 describe("worker states", () => {
-  const model = { name: "tales-11m", version: "1" }
-
-  it("keeps the newest status of each live worker of its model version", () => {
-    const states = makeWorkerStates(model, 0)
+  it("keeps the newest status of each live worker of its model, whatever its version", () => {
+    const states = makeWorkerStates("tales-11m", 0)
     states.take(workerStatus({ partitions: ["t/0", "t/1"] }))
     states.take(workerStatus({ workerId: "w2", partitions: ["t/1"], at: 1_500 }))
     states.take(workerStatus({ workerId: "w3", model: "other" }))
     states.take(workerStatus({ workerId: "w4", version: "2" }))
-    expect(states.live(2_000).map(({ workerId }) => workerId)).toEqual(["w1", "w2"])
+    expect(states.live(2_000).map(({ workerId }) => workerId)).toEqual(["w1", "w2", "w4"])
     expect(states.owner("t/1", 2_000)?.workerId).toBe("w2")
     expect(states.owner("t/9", 2_000)).toBeNull()
     expect(states.lastHeardAt()).toBe(1_500)
+    expect(states.isReady("2", 2_000)).toBe(true)
+    expect(states.isReady("3", 2_000)).toBe(false)
     states.take(workerStatus({ workerId: "w2", state: "stopped", partitions: ["t/1"] }))
     expect(states.owner("t/1", 2_000)?.workerId).toBe("w1")
     expect(states.owner("t/0", 20_000)).toBeNull()
