@@ -24,6 +24,13 @@ struct DeviceCut {
   }
 };
 
+// Fours that a thread has under way: two need more registers on chips from sm_100 on.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+inline constexpr int kFoursAtOnce = 1;
+#else
+inline constexpr int kFoursAtOnce = 2;
+#endif
+
 // One block's part of a row.
 struct RowPart {
   float* values;   // of ids [begin, end)
@@ -41,7 +48,7 @@ struct RowPart {
     uint32_t rest = begin;
     if (in_fours && begin < end) {
       rest = begin + (end - begin) / 4 * 4;
-#pragma unroll 2
+#pragma unroll(kFoursAtOnce)
       for (uint32_t id = begin + threadIdx.x * 4; id < rest; id += kSamplerThreads * 4) {
         const float4 all = four(id);
         f(all.x, id);

@@ -90,7 +90,7 @@ class CudaBackend : public Backend {
     const uint64_t steps_bytes = runner_->memory_bytes();
     const uint64_t used = before > after ? before - after : 0;
     info_.memory = {{"weights", loaded_->weights.arena.bytes()},
-                    {"widened", loaded_->weights.widened.bytes()},
+                    {"bf16 copies of quantised weights", loaded_->weights.widened.bytes()},
                     {"activations", model_.memory_bytes(limits)},
                     {"steps", steps_bytes},
                     {"graphs", used > steps_bytes ? used - steps_bytes : 0},

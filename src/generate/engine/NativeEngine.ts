@@ -85,7 +85,7 @@ const open = (native: Native, options: NativeEngineOptions, receiver: Receiver) 
 const memoryTable = ({ memory }: NativeOpened): ReadonlyArray<string> =>
   memory.map(({ name, bytes }) => {
     const mebibytes = (bytes / 2 ** 20).toFixed(0)
-    return `device memory: ${name.padEnd(12)} ${mebibytes.padStart(8)} MiB`
+    return `device memory: ${name.padEnd(32)} ${mebibytes.padStart(8)} MiB`
   })
 
 interface Receiver {

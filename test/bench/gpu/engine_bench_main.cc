@@ -1,7 +1,8 @@
 // The engine alone on a device: random weights, greedy, nothing but Core and the backend.
 //
 //   engine_bench MODEL FORMAT [WORK ...]      MODEL 8b | 1b, FORMAT bf16 | awq
-//   WORK: ceilings, single, crowd32, crowd64, crowd256, prefill, all of them unless given; profile
+//   WORK: ceilings, single, crowd32, crowd64, crowd256, prefill, all of them unless given; profile,
+//   profile256
 //
 // One JSON object a line. `busy` is the share of a run in which the device worked on a step: the
 // sum of all steps' own times over the run's.
@@ -74,6 +75,10 @@ struct Work {
 // For a profiler: kernel by kernel, without graphs, once. Only where it is asked for.
 constexpr char kProfile[] = "profile";
 
+bool is_for_profiler(const std::string& work) {
+  return work.starts_with(kProfile);
+}
+
 // Prompts are filled in one large step each way; decode graphs go up to sequences_max.
 const Work kWorks[] = {
     {"single", 1, 128, 256, 1, 2048},
@@ -82,6 +87,7 @@ const Work kWorks[] = {
     {"crowd256", 256, 100, 200, 256, 8192},
     {"prefill", 32, 2048, 1, 32, 8192},
     {kProfile, 1, 128, 8, 1, 2048},
+    {"profile256", 256, 100, 4, 256, 8192},
 };
 
 Submission make_submission(const Work& work, uint32_t handle, uint32_t vocab) {
@@ -148,7 +154,7 @@ Status run_work(const std::string& shape, const std::string& format, const Work&
   const double flops = token_flops(model->config);
   std::unique_ptr<Backend> backend;
   double busy_seconds = 0;
-  const bool is_profile = work.name == kProfile;
+  const bool is_profile = is_for_profiler(work.name);
   model->graphs = !is_profile;
   model->on_step = [&](float milliseconds) { busy_seconds += milliseconds * 1e-3; };
   SLUICE_RETURN_IF_ERROR(make_cuda_backend(std::move(model), &backend));
@@ -238,7 +244,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto wanted = [&](const std::string& name) {
-    if (argc == 3) return name != kProfile;
+    if (argc == 3) return !is_for_profiler(name);
     return std::any_of(argv + 3, argv + argc, [&](const char* arg) { return name == arg; });
   };
   bool all = true;
