@@ -55,13 +55,16 @@ const makeGrammars = (native: Native, tokens: GrammarTokens): GrammarsShape => {
   }
 }
 
+/** The addon must be built. */
+export const openGrammars = (tokens: GrammarTokens): GrammarsShape =>
+  makeGrammars(loadNative(), tokens)
+
 /** Where the addon is not built, structured output is not built either. */
 export const layerGrammars: Layer.Layer<never, never, Tokenizer> = Layer.effect(
   Grammars,
   Effect.gen(function* () {
     const { model } = yield* Tokenizer
-    return yield* Effect.try(loadNative).pipe(
-      Effect.map((native) => makeGrammars(native, grammarTokens(model))),
+    return yield* Effect.try(() => openGrammars(grammarTokens(model))).pipe(
       Effect.orElseSucceed(() => ({ check: () => Effect.fail(notBuilt()) })),
     )
   }),
