@@ -115,6 +115,27 @@ const config: Command = {
   operandsMax: 2,
 }
 
+const plan: Command = {
+  name: "plan",
+  summary: "how many GPUs a load needs, and what they cost",
+  about: [
+    "From the rates that engines were measured at: GPUs, batch, KV memory, the time of an answer,",
+    "cost a month and for a million tokens. The rates of 70b-int4 and 13b-fp16 on a100 are",
+    "assumptions, and are printed as such.",
+  ],
+  settings: [],
+  examples: [["sluice plan --model 8b-bf16 --qps 1000 --in 100 --out 200 --price 5", "on h200"]],
+  options: [
+    ["model", "name", "8b-bf16, 8b-int4, 70b-int4 or 13b-fp16. Default: 8b-bf16."],
+    ["gpu", "name", "h200 or a100. Default: what the model was measured on."],
+    ["qps", "number", "Requests a second. Default: 1000."],
+    ["in", "number", "Prompt tokens of a request. Default: 100."],
+    ["out", "number", "Generated tokens of a request. Default: 200."],
+    ["utilisation", "share", "The share of the measured rate to plan for. Default: 0.7."],
+    ["price", "dollars", "Of an hour of one GPU. Default: 4.1 for a100."],
+  ],
+}
+
 const rollout: Command = {
   name: "rollout",
   summary: "another version of the model, by stages, with automatic rollback",
@@ -239,6 +260,7 @@ export const commands: ReadonlyArray<Command> = [
   deadLetters,
   quantize,
   rollout,
+  plan,
   config,
   doctor,
 ]

@@ -88,13 +88,15 @@ const runCommand = async (command: Command, args: ReadonlyArray<string>): Promis
     const { quantizeCommand } = await import("./quantize.ts")
     return quantizeCommand(loaded.config, parsed.value, { out, err })
   }
+  if (command.name === "plan") {
+    return (await import("./plan.ts")).planCommand(options, { out, err })
+  }
   if (command.name === "rollout") {
-    const { rolloutCommand } = await import("./rollout.ts")
-    return rolloutCommand(loaded.config, { action: action ?? "", operands, options }, { out, err })
+    const asked = { action: action ?? "", operands, options }
+    return (await import("./rollout.ts")).rolloutCommand(loaded.config, asked, { out, err })
   }
   if (command.name === "doctor") {
-    const { doctor } = await import("./doctor.ts")
-    return doctor(loaded.config, out)
+    return (await import("./doctor.ts")).doctor(loaded.config, out)
   }
   const { printConfig } = await import("./printConfig.ts")
   out(printConfig(loaded))
