@@ -36,6 +36,7 @@ export const kafkaStore = ({ kafka, log }: ConfigShape) =>
         clientId: "sluice",
         replicas: log.replicas,
         deliverWithinMs: log.patienceMs,
+        retry: { firstMs: log.brokerRetryMs, mostMs: log.brokerRetryMsMax },
       }),
     ),
     Layer.unwrap,

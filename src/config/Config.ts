@@ -86,6 +86,9 @@ export interface LogConfig {
   readonly mapBytes: number
   /** Between tries of an append that failed and may yet succeed. */
   readonly retryMs: number
+  /** Before a Kafka broker that failed in passing is asked again; doubles with each try. */
+  readonly brokerRetryMs: number
+  readonly brokerRetryMsMax: number
   /** An append that fails for so long is given up, and its process with it. */
   readonly patienceMs: number
   /** Copies of each partition on Kafka; 0: three, or as many as there are brokers. */

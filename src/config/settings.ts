@@ -184,6 +184,17 @@ const log = (get: Get): LogConfig => ({
   retryMs: get(
     duration("log.retryMs", [1, 10_000], 100, "Between tries of an append of tokens that failed."),
   ),
+  brokerRetryMs: get(
+    duration(
+      "log.brokerRetryMs",
+      [1, 10_000],
+      50,
+      "Before a Kafka broker that failed in passing is asked again; doubles with each try.",
+    ),
+  ),
+  brokerRetryMsMax: get(
+    duration("log.brokerRetryMsMax", [1, 60_000], 500, "Up to which log.brokerRetryMs doubles."),
+  ),
   patienceMs: get(
     duration(
       "log.patienceMs",

@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 import { join } from "node:path"
 import { LogFailure } from "../LogFailure.ts"
+import { pagesInUse } from "./pagesInUse.ts"
 
 const metaBytes = 192
 const magicAt = 24
@@ -16,8 +17,6 @@ const tablesAt = magicAt + 24
 const lastPageAt = tablesAt + 2 * tableBytes
 const noRoot = 0xffff_ffff_ffff_ffffn
 const pageSizes = [4096, 8192, 16384, 32768, 65536]
-/** Pages at the end that a transaction took and gave back may never have been written. */
-const unwrittenPagesMax = 1024
 
 interface Meta {
   readonly pageBytes: number
@@ -50,12 +49,16 @@ const inspect = (file: number): string | null => {
   if (second === null) return "its second meta page is missing"
   const newest = second.transaction > first.transaction ? second : first
   const pages = Math.floor(size / first.pageBytes)
-  const lacking = newest.lastPage + 1 - pages
-  if (lacking > unwrittenPagesMax || newest.roots.some((root) => root >= pages)) {
-    return `it was cut: ${newest.lastPage + 1} pages are in use, ${pages} are there`
-  }
-  return null
+  // Pages at the end that a transaction took and gave back may never have been written.
+  if (newest.lastPage < pages) return null
+  const needed = pagesInUse(file, first.pageBytes, newest.roots)
+  if (needed <= pages || isWrittenMeanwhile(file, newest)) return null
+  return `it was cut: ${newest.lastPage + 1} pages were taken, ${pages} are there`
 }
+
+/** Another process has the log open, so that it was inspected, and what was read here is mixed. */
+const isWrittenMeanwhile = (file: number, { pageBytes, transaction }: Meta): boolean =>
+  [0, pageBytes].some((at) => (readMeta(file, at)?.transaction ?? 0n) > transaction)
 
 const openIfThere = (path: string): number | null => {
   try {

@@ -18,7 +18,7 @@ import { Coordinator } from "./group/Coordinator.ts"
 import { type GroupTimes, KafkaConsumer } from "./group/KafkaConsumer.ts"
 import { KafkaTopics } from "./KafkaTopics.ts"
 import { KafkaReader } from "./read.ts"
-import { Cluster, persist } from "./wire/Cluster.ts"
+import { Cluster, persist, type RetryTimes } from "./wire/Cluster.ts"
 import { toLogError } from "./wire/errors.ts"
 import type { Address } from "./wire/Node.ts"
 import { partitionKey } from "../partitionKey.ts"
@@ -33,6 +33,7 @@ export interface KafkaLogOptions {
   readonly connectTimeoutMs?: number
   readonly requestTimeoutMs?: number
   readonly deliverWithinMs?: number
+  readonly retry?: RetryTimes
 }
 
 /** A member that is stopped holds up a rebalance for so long, and no longer. */
@@ -41,6 +42,7 @@ const groupTimes: GroupTimes = { heartbeatMs: 500, sessionMs: 10_000, rebalanceM
 const connectTimeoutMs = 2000
 const requestTimeoutMs = 3000
 const lingerMs = 2
+const retry: RetryTimes = { firstMs: 50, mostMs: 500 }
 
 /** A leader is replaced within 10 s at Kafka's defaults; then the batch is sent again. */
 const deliverWithinMs = 30_000
@@ -151,6 +153,7 @@ const make = Effect.fnUntraced(function* (options: KafkaLogOptions) {
           clientId: options.clientId,
           connectTimeoutMs: options.connectTimeoutMs ?? connectTimeoutMs,
           requestTimeoutMs: options.requestTimeoutMs ?? requestTimeoutMs,
+          retry: options.retry ?? retry,
           now,
           notice,
         }),

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { LogError, type OnAppended, type TopicPartition } from "../../Log.ts"
 import { partitionKey } from "../../partitionKey.ts"
 import { type KafkaReader } from "../read.ts"
-import { type Cluster, retryMs, type Wire } from "../wire/Cluster.ts"
+import { type Cluster, type Wire } from "../wire/Cluster.ts"
 import { BrokerError, codes, orThrow, toLogError } from "../wire/errors.ts"
 import { compression } from "../wire/kafkajs.ts"
 import type { Message } from "../wire/requests.ts"
@@ -44,7 +44,6 @@ const compressedBytesMin = 4096
 const sequenceEnd = 2 ** 31
 const ackOfAll = -1
 const brokerTimeoutMs = 30_000
-const retryMsMax = 400
 
 /** Codes by which Kafka says that it does not know this producer, or not at this point. */
 const forgotten: ReadonlySet<number | null> = new Set([
@@ -141,7 +140,8 @@ export class Producer {
     // Set once a try may have been appended without our knowing; from then on only Kafka's word or
     // the log itself says what became of it.
     let tried: Identity | null = null
-    for (let waitMs = retryMs; ; waitMs = Math.min(retryMsMax, waitMs * 2)) {
+    const { firstMs, mostMs } = cluster.retry
+    for (let waitMs = firstMs; ; waitMs = Math.min(mostMs, waitMs * 2)) {
       const outcome = await this.#try(partition, messages)
       if (typeof outcome === "number") return outcome
       const { error, identity } = outcome

@@ -7,7 +7,7 @@ import { belowFirst } from "../../follow/RecordSource.ts"
 import type { LogError, LogRecord } from "../../Log.ts"
 import { partitionKey } from "../../partitionKey.ts"
 import type { KafkaReader } from "../read.ts"
-import { type Cluster, retryMs, type Wire } from "../wire/Cluster.ts"
+import { type Cluster, type Wire } from "../wire/Cluster.ts"
 import { BrokerError, codes, toLogError } from "../wire/errors.ts"
 import { type Fetched, fetchFrom } from "../wire/fetch.ts"
 
@@ -15,7 +15,6 @@ import { type Fetched, fetchFrom } from "../wire/fetch.ts"
 const waitMs = 1000
 const pollBytesMax = 2 * 1024 * 1024
 const partitionBytesMax = 256 * 1024
-const lookMsMax = 400
 
 interface Position {
   readonly options: FollowerOptions
@@ -43,13 +42,14 @@ export class Fetcher {
   readonly #polls = new Map<number, Poll>()
   #pumpDue = false
   #looking = false
-  #lookMs = retryMs
+  #lookMs: number
   #closed = false
 
   constructor(cluster: Cluster, reader: KafkaReader) {
     this.#cluster = cluster
     this.#reader = reader
     this.#wire = cluster.newWire()
+    this.#lookMs = cluster.retry.firstMs
   }
 
   /** Nothing is delivered before the next turn of the event loop. */
@@ -161,7 +161,7 @@ export class Fetcher {
     if (this.#closed) return
     if (stale) await this.#look()
     else {
-      if (answer !== null) this.#lookMs = retryMs
+      if (answer !== null) this.#lookMs = this.#cluster.retry.firstMs
       this.#pump()
     }
   }
@@ -198,9 +198,9 @@ export class Fetcher {
         if (overtaken === "fail") {
           this.#fail(position, belowFirst(partition, position.offset, first))
         } else position.offset = first
-      } else await sleep(lookMsMax)
+      } else await sleep(this.#cluster.retry.mostMs)
     } catch {
-      await sleep(lookMsMax)
+      await sleep(this.#cluster.retry.mostMs)
     }
     position.searching = false
     this.#pump()
@@ -211,7 +211,7 @@ export class Fetcher {
     if (this.#looking || this.#closed) return
     this.#looking = true
     await sleep(this.#lookMs)
-    this.#lookMs = Math.min(lookMsMax, this.#lookMs * 2)
+    this.#lookMs = Math.min(this.#cluster.retry.mostMs, this.#lookMs * 2)
     await this.#cluster.refresh().catch(() => undefined)
     this.#looking = false
     this.#pump()

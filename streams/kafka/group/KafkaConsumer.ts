@@ -7,7 +7,7 @@ import type { Follower } from "../../follow/Followers.ts"
 import type { Commit, ConsumerOptions, TopicPartition } from "../../Log.ts"
 import { partitionKey } from "../../partitionKey.ts"
 import type { Fetcher } from "../follow/Fetcher.ts"
-import { type Cluster, persist, retryMs } from "../wire/Cluster.ts"
+import { type Cluster, persist } from "../wire/Cluster.ts"
 import { BrokerError, codes, toLogError } from "../wire/errors.ts"
 import type { Joined } from "../wire/requests.ts"
 import { Coordinator } from "./Coordinator.ts"
@@ -73,10 +73,11 @@ export class KafkaConsumer {
 
   /** Ends only when it is closed or cannot go on. */
   async run(): Promise<void> {
-    for (let waitMs = retryMs; !this.#closed;) {
+    const { firstMs, mostMs } = this.#options.cluster.retry
+    for (let waitMs = firstMs; !this.#closed;) {
       try {
         await this.#assign(await this.#join())
-        waitMs = retryMs
+        waitMs = firstMs
         await this.#beat()
       } catch (error) {
         if (this.#closed) return
@@ -86,7 +87,7 @@ export class KafkaConsumer {
         else if (error instanceof BrokerError && error.passing) {
           this.#coordinator.forget()
           await sleep(waitMs)
-          waitMs = Math.min(1000, waitMs * 2)
+          waitMs = Math.min(mostMs, waitMs * 2)
           await this.#options.cluster.refresh().catch(() => undefined)
         } else return this.#fail(error)
       }

@@ -7,17 +7,22 @@ import { BrokerError, codes, messageOf } from "./errors.ts"
 import type { ApiName, Args, Data, Metadata } from "./requests.ts"
 import { type Address, Node, type NodeOptions, type SharedVersions } from "./Node.ts"
 
+export interface RetryTimes {
+  readonly firstMs: number
+  readonly mostMs: number
+}
+
 export interface ClusterOptions extends Omit<NodeOptions, "onHung"> {
   readonly brokers: ReadonlyArray<Address>
   readonly now: () => number
+  /** What failed in passing is tried again after so long, then twice as long, up to the most. */
+  readonly retry: RetryTimes
   /** Says to whoever runs this that the cluster is away, or back. Never for each retry. */
   readonly notice: (message: string) => void
 }
 
 /** Two looks are at least so far apart, however many find that theirs is old. */
 const refreshEveryMs = 50
-export const retryMs = 50
-const retryMsMax = 500
 
 /** A hung broker is left alone for so long: a new leader is found as soon as there is one. */
 const hungMs = 1000
@@ -82,6 +87,10 @@ export class Cluster {
 
   get now(): () => number {
     return this.#options.now
+  }
+
+  get retry(): RetryTimes {
+    return this.#options.retry
   }
 
   newNode(address: Address): Node {
@@ -236,7 +245,8 @@ export const persist = async <A>(
   attempt: () => Promise<A>,
 ): Promise<A> => {
   const deadline = cluster.now() + withinMs
-  for (let waitMs = retryMs; ; waitMs = Math.min(retryMsMax, waitMs * 2)) {
+  const { firstMs, mostMs } = cluster.retry
+  for (let waitMs = firstMs; ; waitMs = Math.min(mostMs, waitMs * 2)) {
     try {
       return await attempt()
     } catch (error) {
