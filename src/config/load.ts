@@ -41,8 +41,9 @@ interface Given {
 
 const keys = allSettings.map((setting) => setting.key)
 
-/** Variables with our prefix that are no settings, but known to the tools around. */
-const otherVariables = /^SLUICE_(CONFIG|ISA|TALLY|SEED|TEST_\w+)$/
+/** Variables with our prefix that are no settings, but known to the engine and the tools around. */
+const otherVariables =
+  /^SLUICE_(CONFIG|ISA|ENGINE_CUDA|CUBLASLT|CUDA_GRAPHS|GRAMMAR|TALLY|SEED|BENCH_\w+|TEST_\w+)$/
 
 const fileOf = (inputs: ConfigInputs): string | null => {
   const named = inputs.file ?? inputs.variables["SLUICE_CONFIG"] ?? null

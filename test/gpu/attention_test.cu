@@ -350,6 +350,10 @@ TEST("attention: decode rows that place themselves") {
 }
 
 // Small enough for a memory checker.
+// racecheck reports the bulk copies of the ring (UBLKCP) against the reads of what they brought
+// (LDSM): it does not follow the barriers in shared memory that order them, `full` by the bytes
+// that have landed, `empty` by the arrival of each reading warp. memcheck and initcheck have no
+// such gap.
 TEST("attention small: rows that place themselves") {
   expect_placed({8, 2, 128}, 15);
 }

@@ -50,9 +50,9 @@ try {
   const env = { SLUICE_DEVICE: "cuda", SLUICE_DETERMINISTIC: "true" }
   const fault = {
     SLUICE_ENGINE_CUDA: faulty,
-    SLUICE_FAULTY_INNER: inner,
-    SLUICE_FAULT_LAUNCHES: String(faultLaunches),
-    SLUICE_FAULT_ONCE: join(data, "faulted"),
+    SLUICE_TEST_FAULTY_INNER: inner,
+    SLUICE_TEST_FAULT_LAUNCHES: String(faultLaunches),
+    SLUICE_TEST_FAULT_ONCE: join(data, "faulted"),
   }
   const gateway = await startSluice({ kind: "gateway", data })
   const broken = await startSluice({ kind: "worker", data, env: { ...env, ...fault } })

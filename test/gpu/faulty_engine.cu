@@ -1,9 +1,9 @@
 // engine_cuda.so with a device that fails: passes everything on to the real one, but after
-// SLUICE_FAULT_LAUNCHES steps one kernel writes where no memory is, which ends the context as a
-// broken device would. Only where the file that SLUICE_FAULT_ONCE names is not there yet: it is
-// then made, so that the next process is spared.
+// SLUICE_TEST_FAULT_LAUNCHES steps one kernel writes where no memory is, which ends the context as
+// a broken device would. Only where the file that SLUICE_TEST_FAULT_ONCE names is not there yet: it
+// is then made, so that the next process is spared.
 //
-// SLUICE_ENGINE_CUDA names this object for the addon, SLUICE_FAULTY_INNER the real one.
+// SLUICE_ENGINE_CUDA names this object for the addon, SLUICE_TEST_FAULTY_INNER the real one.
 #include <dlfcn.h>
 
 #include <cstdio>
@@ -28,7 +28,8 @@ const char* setting(const char* name) {
 class FaultyBackend : public Backend {
  public:
   explicit FaultyBackend(std::unique_ptr<Backend> inner)
-      : inner_(std::move(inner)), launches_left_(std::atoi(setting("SLUICE_FAULT_LAUNCHES"))) {}
+      : inner_(std::move(inner)),
+        launches_left_(std::atoi(setting("SLUICE_TEST_FAULT_LAUNCHES"))) {}
 
   const BackendInfo& info() const override { return inner_->info(); }
   Status kv_bytes_max(uint32_t sequences, uint32_t tokens, uint64_t* bytes) override {
@@ -50,7 +51,7 @@ class FaultyBackend : public Backend {
 
  private:
   static void fail_once() {
-    const std::filesystem::path once = setting("SLUICE_FAULT_ONCE");
+    const std::filesystem::path once = setting("SLUICE_TEST_FAULT_ONCE");
     if (once.empty() || std::filesystem::exists(once)) return;
     if (FILE* file = std::fopen(once.c_str(), "w"); file != nullptr) std::fclose(file);
     write_nowhere<<<1, 1>>>(reinterpret_cast<int*>(16));
@@ -61,7 +62,8 @@ class FaultyBackend : public Backend {
 };
 
 const DeviceEngine* inner_engine() {
-  void* library = dlopen(setting("SLUICE_FAULTY_INNER"), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  void* library =
+      dlopen(setting("SLUICE_TEST_FAULTY_INNER"), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) {
     std::fprintf(stderr, "%s\n", dlerror());
     std::abort();

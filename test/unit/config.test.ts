@@ -68,6 +68,17 @@ describe("the value in force", () => {
     }),
   )
 
+  it.effect(
+    "stands beside what the engine and the tools read from the environment themselves",
+    () =>
+      Effect.gen(function* () {
+        const own = ["ISA", "ENGINE_CUDA", "CUBLASLT", "CUDA_GRAPHS", "GRAMMAR", "BENCH_MODEL"]
+        const variables = Object.fromEntries(own.map((name) => [`SLUICE_${name}`, "x"]))
+        const { config } = yield* load({ variables: { ...variables, SLUICE_PORT: "2" } })
+        assert.strictEqual(config.port, 2)
+      }),
+  )
+
   it.effect("of keys may be a list or a text, and leaves out the rate that it does not name", () =>
     Effect.gen(function* () {
       const yaml = "apiKeys:\n  - key: a\n    tenant: t\n    burst: 7\nrate:\n  burst: 9\n"
