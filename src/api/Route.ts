@@ -1,9 +1,13 @@
 // What a route is: how it is reached, who may, what it takes and what answers it.
 import type { Effect, Schema } from "effect"
+import type { DeadLetterLog } from "../../streams/DeadLetterLog.ts"
 import type { Log } from "../../streams/Log.ts"
+import type { RequestLog } from "../../streams/RequestLog.ts"
 import type { Config } from "../config/Config.ts"
+import type { Console } from "../console/Console.ts"
 import type { Enqueue } from "../enqueue/Enqueue.ts"
 import type { ModelCatalog } from "../enqueue/ModelCatalog.ts"
+import type { Workers } from "../enqueue/Workers.ts"
 import type { Relay } from "../relay/Relay.ts"
 import type { Metrics } from "../telemetry/Metrics.ts"
 import type { Tokenizer } from "../tokenizer/Tokenizer.ts"
@@ -12,7 +16,19 @@ import type { Call } from "./Call.ts"
 import type { Failure } from "./errors.ts"
 
 /** What handlers may need. */
-export type Services = Config | Enqueue | Log | Metrics | ModelCatalog | Pacer | Relay | Tokenizer
+export type Services =
+  | Config
+  | Console
+  | DeadLetterLog
+  | Enqueue
+  | Log
+  | Metrics
+  | ModelCatalog
+  | Pacer
+  | Relay
+  | RequestLog
+  | Tokenizer
+  | Workers
 
 export interface Route {
   readonly method: "GET" | "POST" | "DELETE"

@@ -1,5 +1,14 @@
 // Every route that Sluice answers: one table, read by the router, by /openapi.json, by the 405
 // answer and by the tests.
+import {
+  postKillWorker,
+  postReplayLetter,
+  showConsole,
+  showConsoleFile,
+  showLetters,
+  showTimeline,
+  streamConsole,
+} from "./console.ts"
 import { streamMessages, streamText } from "./durable.ts"
 import { postChat, postCompletions } from "./generations.ts"
 import { showHealth, showMetrics, showReady } from "./health.ts"
@@ -21,6 +30,7 @@ import { DetokenizeBody, postDetokenize, postTokenize, TokenizeBody } from "./to
 const json = "application/json"
 const sse = "text/event-stream"
 const plain = "text/plain"
+const html = "text/html"
 
 const keyed = {
   open: false,
@@ -224,6 +234,64 @@ export const routes: ReadonlyArray<Route> = [
     path: "/openapi.json",
     summary: "This description.",
     handle: describeRoutes(() => routes),
+  },
+  {
+    ...open,
+    resume: false,
+    method: "GET",
+    path: "/console",
+    summary: "A page to see the server run, and to try it.",
+    types: [html],
+    handle: showConsole,
+  },
+  {
+    ...open,
+    resume: false,
+    method: "GET",
+    path: "/console/assets/:file",
+    summary: "What that page is made of.",
+    types: [html],
+    statuses: [200, 404],
+    handle: showConsoleFile,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/console/live",
+    summary: "What the console shows, as server-sent events.",
+    types: [sse],
+    handle: streamConsole,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/console/requests/:id",
+    summary: "When what became of a request.",
+    statuses: [200, 404],
+    handle: showTimeline,
+  },
+  {
+    ...keyed,
+    method: "GET",
+    path: "/console/dead-letters",
+    summary: "The requests that were given up, the newest first.",
+    handle: showLetters,
+  },
+  {
+    ...keyed,
+    method: "POST",
+    path: "/console/dead-letters/:id/replay",
+    summary: "One of them again, as a new request.",
+    statuses: [200, 404],
+    handle: postReplayLetter,
+  },
+  {
+    ...keyed,
+    method: "POST",
+    path: "/console/kill-worker",
+    summary: "In development: kills the worker, and starts another.",
+    statuses: [200, 404],
+    handle: postKillWorker,
   },
   {
     ...open,

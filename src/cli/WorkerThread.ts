@@ -3,9 +3,15 @@
 // needs it ready waits for `ready`. It knows only the thread's life: what the worker does is
 // workerMain.ts and below.
 import { Context, Deferred, Effect, Layer, Schema } from "effect"
-import { Config } from "../config/Config.ts"
+import { Config, type ConfigShape } from "../config/Config.ts"
 import { Metrics, type MetricsSnapshot } from "../telemetry/Metrics.ts"
-import { type StartedThread, startThread, type ThreadNews, type ThreadWord } from "./startThread.ts"
+import {
+  type StartedThread,
+  startProcess,
+  startThread,
+  type ThreadNews,
+  type ThreadWord,
+} from "./startThread.ts"
 
 /** A thread that was started ahead and has not begun; null: there is none yet. */
 export const EarlyThread = Context.Reference<StartedThread | null>("sluice/cli/EarlyThread", {
@@ -21,7 +27,7 @@ export class WorkerThreadError extends Schema.TaggedError<WorkerThreadError>()(
 const stopMsMax = 10_000
 
 interface Thread {
-  readonly started: StartedThread
+  started: StartedThread
   readonly ready: Deferred.Deferred<string, WorkerThreadError>
   readonly lost: Deferred.Deferred<never, WorkerThreadError>
   readonly ended: Deferred.Deferred<void>
@@ -63,6 +69,31 @@ const measure = (thread: Thread): Promise<MetricsSnapshot> =>
         thread.started.ask({ kind: "measure" })
       })
 
+/** The one that was started ahead, if it is what the configuration wants. */
+const startedFor = Effect.fnUntraced(function* ({ development }: ConfigShape) {
+  const early = yield* EarlyThread
+  if (early?.isProcess === development) return early
+  if (early !== null) yield* Effect.promise(() => early.terminate())
+  return development ? startProcess() : startThread()
+})
+
+/** What another says that was there before is nobody's news any more. */
+const begin = (thread: Thread, config: ConfigShape): void => {
+  const { started } = thread
+  started.listen((news) => {
+    if (thread.started === started) learn(thread, news)
+  })
+  started.ask({ kind: "begin", config })
+}
+
+const replace = Effect.fn("WorkerThread.replace")(function* (thread: Thread, config: ConfigShape) {
+  const killed = thread.started
+  thread.started = startProcess()
+  for (const give of thread.measuring.splice(0)) give([])
+  begin(thread, config)
+  yield* Effect.promise(() => killed.terminate())
+})
+
 const stop = Effect.fn("WorkerThread.stop")(function* (thread: Thread) {
   thread.started.ask({ kind: "stop" })
   const ended = yield* Effect.timeoutOption(Deferred.await(thread.ended), stopMsMax)
@@ -76,6 +107,8 @@ export class WorkerThread extends Context.Service<
     readonly ready: Effect.Effect<string, WorkerThreadError>
     /** Never succeeds; fails when the thread cannot go on. */
     readonly lost: Effect.Effect<never, WorkerThreadError>
+    /** kill -9 of a worker that is a process; the next one starts at once. In development only. */
+    readonly kill: Effect.Effect<void>
     /** Drains the worker and ends the thread. Idempotent. */
     readonly stop: Effect.Effect<void>
   }
@@ -86,14 +119,13 @@ export class WorkerThread extends Context.Service<
       const config = yield* Config
       const metrics = yield* Metrics
       const thread: Thread = {
-        started: (yield* EarlyThread) ?? startThread(),
+        started: yield* startedFor(config),
         ready: yield* Deferred.make<string, WorkerThreadError>(),
         lost: yield* Deferred.make<never, WorkerThreadError>(),
         ended: yield* Deferred.make<void>(),
         measuring: [],
       }
-      thread.started.listen((news) => learn(thread, news))
-      thread.started.ask({ kind: "begin", config })
+      begin(thread, config)
       metrics.include(() => measure(thread))
       const stopOnce = yield* Effect.cached(stop(thread))
       yield* Effect.addFinalizer(() => stopOnce)
@@ -101,6 +133,7 @@ export class WorkerThread extends Context.Service<
         ready: Deferred.await(thread.ready),
         lost: Deferred.await(thread.lost),
         stop: stopOnce,
+        kill: replace(thread, config),
       }
     }),
   )

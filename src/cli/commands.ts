@@ -41,7 +41,7 @@ const engine = [
   "scripted",
   "tiers",
 ]
-const all = [...model, ...listen, "redis", ...log, ...engine]
+const all = [...model, ...listen, "development", "redis", ...log, ...engine]
 
 export const processes: Readonly<Record<ProcessKind, Command>> = {
   serve: {

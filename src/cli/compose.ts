@@ -11,10 +11,12 @@ import { isMainThread } from "node:worker_threads"
 import { Context, Effect, Layer } from "effect"
 import { serveAdmin } from "../admin/Admin.ts"
 import { Api } from "../api/Api.ts"
+import { WorkerControl } from "../api/WorkerControl.ts"
 import { Config, type ConfigShape } from "../config/Config.ts"
 import { Control } from "../control/Control.ts"
 import { layerLiveConfig } from "../control/liveConfig.ts"
 import { layerRollouts } from "../control/rollout/Rollouts.ts"
+import { Console } from "../console/Console.ts"
 import { Enqueue } from "../enqueue/Enqueue.ts"
 import { layerEnqueue } from "../enqueue/layer.ts"
 import { ModelCatalog } from "../enqueue/ModelCatalog.ts"
@@ -93,8 +95,16 @@ const layerRelease = Layer.effectDiscard(
   }),
 )
 
-const layerAsk = Layer.mergeAll(layerRelease, layerDecider).pipe(
-  Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay, Reaper.layer)),
+/** What the console shows, it is told as it passes. */
+const layerWatch = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { watch } = yield* Relay
+    watch(yield* Console)
+  }),
+)
+
+const layerAsk = Layer.mergeAll(layerRelease, layerWatch, layerDecider).pipe(
+  Layer.provideMerge(Layer.mergeAll(layerEnqueue, layerRelay, Reaper.layer, Console.layer)),
   Layer.provideMerge(ModelCatalog.layer),
   Layer.provideMerge(Workers.layer),
   Layer.provideMerge(layerRollouts),
@@ -127,6 +137,16 @@ const layerThreadEnd = Layer.effectDiscard(
   }),
 )
 
+/** What the console may do to it, in development. */
+const layerWorkerControl = Layer.effect(
+  WorkerControl,
+  Effect.gen(function* () {
+    const { development } = yield* Config
+    const { kill } = yield* WorkerThread
+    return development ? { kill } : null
+  }),
+)
+
 const serve = Layer.effect(
   Process,
   Effect.gen(function* () {
@@ -139,6 +159,7 @@ const serve = Layer.effect(
   }),
 ).pipe(
   Layer.provide(Layer.mergeAll(Api.layer, layerThreadEnd)),
+  Layer.provide(layerWorkerControl),
   Layer.provide(layerAsk),
   // Below all that takes time to open, so that both threads start side by side.
   Layer.provide(WorkerThread.layer),
@@ -152,8 +173,9 @@ const worker = Layer.effect(
     const live = Effect.map(stalledMs, (ms) =>
       ms < stallMsMax ? null : `The engine has work and made no step for ${ms} ms.`,
     )
-    // The thread of `serve` shares its process's server.
-    const adminUrl = isMainThread ? yield* serveAdmin({ kind: "worker", live, ready: live }) : null
+    // The worker of `serve`, thread or child, leaves that to the process of its gateway.
+    const isAlone = isMainThread && !process.connected
+    const adminUrl = isAlone ? yield* serveAdmin({ kind: "worker", live, ready: live }) : null
     return { url: null, adminUrl, device, lost, measure }
   }),
 ).pipe(Layer.provide(VersionHost.layer))

@@ -1,12 +1,6 @@
 // Dead letters as lines for an operator. What clients wrote is shown only where it was asked for.
-import type { DeadLetter, RequestAccepted } from "../../schemas/types.ts"
-
-export interface FoundLetter {
-  readonly offset: number
-  readonly letter: DeadLetter
-  /** null: what was given up is no request that can be read. */
-  readonly request: RequestAccepted | null
-}
+import type { RequestAccepted } from "../../schemas/types.ts"
+import type { FoundLetter } from "../enqueue/deadLetters.ts"
 
 const time = (ms: number): string => new Date(ms).toISOString()
 

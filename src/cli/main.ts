@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { packageRoot } from "../config/packageRoot.ts"
 import { didYouMean } from "../config/suggest.ts"
 import { type Command, commands, isProcess } from "./commands.ts"
-import { startThread } from "./startThread.ts"
+import { startProcess, startThread } from "./startThread.ts"
 
 // A third of a start is compiling what has not changed since the last one. Beside the package and
 // not in a folder that others may write to; where that is read-only, it only takes longer.
@@ -32,8 +32,15 @@ const unknownCommand = (given: string): number => {
 
 const asksForHelp = (args: ReadonlyArray<string>) => args.some((arg) => /^(-h|--help)$/.test(arg))
 
+/** A guess that only saves time: the configuration decides. */
+const isDevelopment = (args: ReadonlyArray<string>) =>
+  args.includes("--development") || process.env["SLUICE_DEVELOPMENT"] === "true"
+
+const startEarly = (args: ReadonlyArray<string>) =>
+  isDevelopment(args) ? startProcess() : startThread()
+
 const runCommand = async (command: Command, args: ReadonlyArray<string>): Promise<number> => {
-  const thread = command.name === "serve" && !asksForHelp(args) ? startThread() : null
+  const thread = command.name === "serve" && !asksForHelp(args) ? startEarly(args) : null
   const { allSettings } = await import("../config/settings.ts")
   const { parseArgs } = await import("./args.ts")
   const parsed = parseArgs(command, args, allSettings)

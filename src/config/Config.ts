@@ -38,6 +38,8 @@ export interface ConfigShape {
   readonly deterministic: boolean
   readonly engine: "native" | "scripted"
   readonly insecure: boolean
+  /** `serve` runs its worker as a process that the console may kill. */
+  readonly development: boolean
   readonly apiKeys: ReadonlyArray<ApiKey>
   /** Origins allowed by CORS; empty: off. */
   readonly corsOrigins: ReadonlyArray<string>

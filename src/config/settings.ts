@@ -131,6 +131,13 @@ const front = (get: Get): Front => ({
   insecure: get(
     truth("insecure", false, "Serve on an address other than loopback without any API key."),
   ),
+  development: get(
+    truth(
+      "development",
+      false,
+      "With serve: the worker is a process of its own, which the console may kill.",
+    ),
+  ),
   corsOrigins: get(list("corsOrigins", "Origins that browsers may call from; none: CORS is off.")),
   logLevel: get(
     choice("logLevel", ["debug", "info", "warn", "error"], "info", "The least that is logged."),

@@ -2,10 +2,11 @@
 // cursor. A subscriber sees a prefix of the fold: nothing lost, repeated or reordered. A slow one
 // is paused and later reads the log from where it stood; it holds back nobody else.
 import { Context, type Effect, Schema } from "effect"
-import type { RequestAccepted, TokenLogprob } from "../../schemas/types.ts"
+import type { RequestAccepted, TokenFrame, TokenLogprob } from "../../schemas/types.ts"
 import type { RequestEvent, TerminalEvent } from "../../streams/fold/requestState.ts"
 import type { ChatWanted } from "../../streams/findChat.ts"
 import type { LogError } from "../../streams/Log.ts"
+import type { ReadRecord } from "../../streams/readRecord.ts"
 
 export class RelayError extends Schema.TaggedError<RelayError>()("RelayError", {
   /** gone: retention has passed it. cursorAhead: the cursor is past the events there are. */
@@ -38,6 +39,12 @@ export interface Subscription {
 export interface ScoredToken {
   readonly id: number
   readonly logprob: TokenLogprob
+}
+
+/** For whoever shows what passes; it costs the relay's time, so it must be quick. */
+export interface RelayWatcher {
+  readonly accepted: (request: RequestAccepted) => void
+  readonly frames: (frames: ReadonlyArray<ReadRecord<TokenFrame>>) => void
 }
 
 /** A request as the logs know it now. */
@@ -82,6 +89,8 @@ export class Relay extends Context.Service<
      * perhaps twice: for whoever keeps count of what is outstanding.
      */
     readonly onEnded: (listener: (requestId: string) => void) => void
+    /** The listener is told of every request that is remembered, and of every frame of the log. */
+    readonly watch: (watcher: RelayWatcher) => void
     /**
      * Fails when the token log cannot be followed any more: nobody gets a token, the process should
      * end.

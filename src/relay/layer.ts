@@ -12,7 +12,13 @@ import { type Follower, goneError } from "./Follower.ts"
 import { Followers } from "./followers.ts"
 import { historyStart } from "./history.ts"
 import { Partition } from "./partition.ts"
-import { Relay, RelayError, type Subscriber, type Subscription } from "./Relay.ts"
+import {
+  Relay,
+  RelayError,
+  type RelayWatcher,
+  type Subscriber,
+  type Subscription,
+} from "./Relay.ts"
 import { makeRequestMemory } from "./requestMemory.ts"
 import { TextKeeper, viewOf } from "./requestView.ts"
 
@@ -117,6 +123,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   yield* showOpen.pipe(Effect.repeat(Schedule.spaced(showEveryMs)), Effect.forkScoped)
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
+  let watcher: RelayWatcher | null = null
 
   yield* Effect.forEach(partitions, ({ catchUp }) => Effect.forkScoped(catchUp.run()))
   yield* tokenLog.tail({
@@ -126,6 +133,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
       const fenced = partitions[index]?.onFrames(frames) ?? 0
       if (fenced > 0) metrics.count("sluice_fenced_entries_total", {}, fenced)
       if (onEnded !== null) tellEnded(frames, onEnded)
+      watcher?.frames(frames)
     },
     onError: (error) => {
       followers.lose(error)
@@ -162,10 +170,16 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   return Relay.of({
     find,
     findChat: requestLog.findChat,
-    remember,
+    remember: (request) => {
+      remember(request)
+      watcher?.accepted(request)
+    },
     lost: Deferred.await(lost),
     onEnded: (listener) => {
       onEnded = listener
+    },
+    watch: (given) => {
+      watcher = given
     },
     subscribeNew: (requestId, subscriber) => {
       if (followers.isFull)

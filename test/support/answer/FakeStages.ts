@@ -72,6 +72,7 @@ export class FakeStages {
           }),
         view: (requestId) => this.#view(requestId),
         onEnded: () => {},
+        watch: () => {},
         remember: () => {},
       }),
       Layer.succeed(Enqueue, {

@@ -5,12 +5,17 @@ import { Effect, Layer, Logger, ManagedRuntime, References } from "effect"
 import { Api } from "../../../src/api/Api.ts"
 import { Config, type ConfigShape } from "../../../src/config/Config.ts"
 import { defaults } from "../../../src/config/settings.ts"
+import { Console } from "../../../src/console/Console.ts"
 import { Enqueue, type RequestDraft } from "../../../src/enqueue/Enqueue.ts"
 import { ModelCatalog } from "../../../src/enqueue/ModelCatalog.ts"
+import { Workers } from "../../../src/enqueue/Workers.ts"
+import { makeWorkerStates } from "../../../src/enqueue/workerStates.ts"
 import { Relay } from "../../../src/relay/Relay.ts"
 import { layerMetrics } from "../../../src/telemetry/registry.ts"
 import { Tokenizer } from "../../../src/tokenizer/Tokenizer.ts"
+import { DeadLetterLog } from "../../../streams/DeadLetterLog.ts"
 import { Log, LogError } from "../../../streams/Log.ts"
+import { RequestLog } from "../../../streams/RequestLog.ts"
 import { eventsOf } from "../answer/events.ts"
 import { FakeStages } from "../answer/FakeStages.ts"
 import { charTokenizer } from "./charTokenizer.ts"
@@ -84,8 +89,9 @@ export class ApiServer {
         served: { name: "tales", version: "1", contextTokensMax, createdAt: 1_800_000_000_000 },
         ready: Effect.sync(() => this.workersFault),
       }),
-      this.#log(),
-      layerMetrics,
+      Layer.provideMerge(Layer.mergeAll(DeadLetterLog.layer, RequestLog.layer), this.#log()),
+      Layer.sync(Workers, () => makeWorkerStates({ name: "tales", version: "1" }, 0)),
+      Layer.provideMerge(Console.layer, layerMetrics),
       Logger.layer([this.#logger()]),
     )
     return Layer.provideMerge(api, base)

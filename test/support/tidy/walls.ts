@@ -1,13 +1,14 @@
 // Who may import whom: between the folders of src/, and from which folders a package may be seen.
 
-const stages = ["api", "enqueue", "generate", "relay"]
+const stages = ["api", "enqueue", "generate", "relay", "console"]
 
 /** What a folder of src/ may import besides itself. Stages meet in logs, not in calls. */
 export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
-  api: ["enqueue", "relay", "control", "tokenizer", "telemetry", "config"],
+  api: ["enqueue", "relay", "console", "control", "tokenizer", "telemetry", "config"],
   enqueue: ["control", "tokenizer", "telemetry", "config"],
   generate: ["tokenizer", "telemetry", "config"],
   relay: ["telemetry", "config"],
+  console: ["telemetry", "config"],
   tokenizer: ["telemetry", "config"],
   telemetry: ["config"],
   admin: ["telemetry", "config"],
