@@ -56,7 +56,7 @@ export class LiveView {
     this.#last = { at: nowMs, accepted, tokens }
   }
 
-  /** What changed since the last update; the first one has all that is remembered, within bounds. */
+  /** What changed since the last one; the first has all that is remembered, within bounds. */
   update({ nowMs, workers, gauges }: UpdateParts): Update {
     const timelines = this.#timelines
     const seconds = Math.max(0.001, (nowMs - this.#last.at) / 1000)

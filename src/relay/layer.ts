@@ -1,7 +1,7 @@
 // The Relay over the token and request logs: one tail a process, one reader of history a partition.
 // A token costs no fiber: the tail's callback folds and delivers in plain code.
 import { Clock, Deferred, Effect, Layer, Schedule } from "effect"
-import type { TokenFrame } from "../../schemas/types.ts"
+import type { RequestAccepted, TokenFrame } from "../../schemas/types.ts"
 import type { LogError } from "../../streams/Log.ts"
 import type { ReadRecord } from "../../streams/readRecord.ts"
 import { isRequestId } from "../../streams/requestId.ts"
@@ -108,6 +108,19 @@ const makeFind = (requestLog: RequestLog["Service"]) => {
   return { find, remember: memory.put }
 }
 
+/** What passes, for a watcher too where there is one. */
+const watchable = (remember: (request: RequestAccepted) => void) => {
+  let watcher: RelayWatcher | null = null
+  return {
+    watch: (given: RelayWatcher) => void (watcher = given),
+    frames: (frames: Frames) => watcher?.frames(frames),
+    remember: (request: RequestAccepted) => {
+      remember(request)
+      watcher?.accepted(request)
+    },
+  }
+}
+
 const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes }: RelayBounds) {
   const tokenLog = yield* TokenLog
   const requestLog = yield* RequestLog
@@ -123,7 +136,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   yield* showOpen.pipe(Effect.repeat(Schedule.spaced(showEveryMs)), Effect.forkScoped)
   const lost = yield* Deferred.make<never, LogError>()
   let onEnded: ((requestId: string) => void) | null = null
-  let watcher: RelayWatcher | null = null
+  const watched = watchable(remember)
 
   yield* Effect.forEach(partitions, ({ catchUp }) => Effect.forkScoped(catchUp.run()))
   yield* tokenLog.tail({
@@ -133,7 +146,7 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
       const fenced = partitions[index]?.onFrames(frames) ?? 0
       if (fenced > 0) metrics.count("sluice_fenced_entries_total", {}, fenced)
       if (onEnded !== null) tellEnded(frames, onEnded)
-      watcher?.frames(frames)
+      watched.frames(frames)
     },
     onError: (error) => {
       followers.lose(error)
@@ -170,17 +183,12 @@ const makeRelay = Effect.fn("Relay.make")(function* ({ subscribersMax, readBytes
   return Relay.of({
     find,
     findChat: requestLog.findChat,
-    remember: (request) => {
-      remember(request)
-      watcher?.accepted(request)
-    },
+    remember: watched.remember,
     lost: Deferred.await(lost),
     onEnded: (listener) => {
       onEnded = listener
     },
-    watch: (given) => {
-      watcher = given
-    },
+    watch: watched.watch,
     subscribeNew: (requestId, subscriber) => {
       if (followers.isFull)
         return (subscriber.onError(tooMany(subscribersMax, followers.roomInMs)), closed)
