@@ -1,7 +1,8 @@
 // `npm run build`: dist/ for the published package, since Node strips types from no file under
-// node_modules. In a checkout nothing reads dist/.
+// node_modules. In a checkout only the console's page is read from dist/.
 import { rmSync } from "node:fs"
 import { join } from "node:path"
+import { buildConsole } from "./console.mjs"
 import { root, runs, SetupError } from "./house.mjs"
 import { main } from "./setup.mjs"
 
@@ -13,4 +14,5 @@ await main(async () => {
     const code = await runs(tsc, ["-p", project])
     if (code !== 0) throw new SetupError("tsc found errors; dist/ is not complete")
   }
+  await buildConsole()
 })

@@ -16,11 +16,23 @@ export const setup = async () => {
   }
   const node = findNode()
   if (node === null) throw new SetupError(nodeSentence)
+  await buildPage()
   await buildAddon(node)
   await buildDeviceEngine()
   const { startGrammarBuild } = await import("./grammar.mjs")
   startGrammarBuild()
   return node
+}
+
+/** A page that cannot be built costs the console, not the server. */
+const buildPage = async () => {
+  const { buildConsole, consoleIsCurrent } = await import("./console.mjs")
+  if (consoleIsCurrent()) return
+  try {
+    await buildConsole()
+  } catch (error) {
+    say(`sluice: the console's page could not be built, so there is none: ${error.message}`)
+  }
 }
 
 export const buildAddon = async (node) => {

@@ -92,6 +92,12 @@ export const tiers = [
     minutesMax: 5,
     steps: (node) => [
       { name: "types", kind: "exit", command: bin("tsc"), args: ["--noEmit", "-p", "."] },
+      {
+        name: "types of the console",
+        kind: "exit",
+        command: bin("tsc"),
+        args: ["-p", "tsconfig.console.json"],
+      },
       { name: "lint", kind: "exit", command: bin("oxlint"), args: ["--deny-warnings"] },
       {
         name: "format",
