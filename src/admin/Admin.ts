@@ -87,11 +87,16 @@ const makeRoutes = Effect.fn("Admin.routes")(function* ({ kind, live, ready }: A
   ])
 })
 
+const addressOf = (text: string) => {
+  const colon = text.lastIndexOf(":")
+  return { host: text.slice(0, colon), port: Number(text.slice(colon + 1)) }
+}
+
 /** Serves until the scope closes; null: none is configured. Gives its URL. */
 export const serveAdmin = Effect.fn("Admin.serve")(function* (options: AdminOptions) {
   const { admin } = yield* Config
-  const { listen } = admin
-  if (listen === null) return null
+  if (admin.listen === "") return null
+  const listen = addressOf(admin.listen)
   const routes = yield* makeRoutes(options)
   const keys = admin.keys.map(digest)
   const runCallback = Effect.runCallbackWith(yield* Effect.context<never>())

@@ -107,13 +107,6 @@ export const streamConsole = Effect.fnUntraced(function* ({ exchange, requestId 
   )
 })
 
-/** GET /console/requests/{id}: when what became of it; 404 where it is not remembered here. */
-export const showTimeline = Effect.fnUntraced(function* (call: Call) {
-  const found = (yield* Console).find(call.params["id"] ?? "")
-  if (found === null) return yield* apiError("unknownRoute", "No such request is remembered here.")
-  writeJson(call.exchange.res, found)
-})
-
 /** GET /console/dead-letters: the newest, without prompts. */
 export const showLetters = Effect.fnUntraced(function* (call: Call) {
   const letters = yield* listLetters

@@ -27,7 +27,7 @@ export const showReady = Effect.fnUntraced(function* (call: Call) {
 /** GET /metrics: Prometheus' text format; not where administrators have a port of their own. */
 export const showMetrics = Effect.fnUntraced(function* (call: Call) {
   const { admin } = yield* Config
-  if (admin.listen !== null) return yield* apiError("unknownRoute", "There is no GET /metrics.")
+  if (admin.listen !== "") return yield* apiError("unknownRoute", "There is no GET /metrics.")
   const metrics = yield* Metrics
   const text = yield* Effect.promise(() => metrics.exposition())
   writeText(call.exchange.res, text, { type: "text/plain; version=0.0.4; charset=utf-8" })

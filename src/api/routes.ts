@@ -6,7 +6,6 @@ import {
   showConsole,
   showConsoleFile,
   showLetters,
-  showTimeline,
   streamConsole,
 } from "./console.ts"
 import { streamMessages, streamText } from "./durable.ts"
@@ -261,14 +260,6 @@ export const routes: ReadonlyArray<Route> = [
     summary: "What the console shows, as server-sent events.",
     types: [sse],
     handle: streamConsole,
-  },
-  {
-    ...keyed,
-    method: "GET",
-    path: "/console/requests/:id",
-    summary: "When what became of a request.",
-    statuses: [200, 404],
-    handle: showTimeline,
   },
   {
     ...keyed,

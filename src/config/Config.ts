@@ -123,8 +123,8 @@ export interface Prices {
 
 /** The server of probes, metrics and administration: not for clients. */
 export interface AdminConfig {
-  /** null: there is none; metrics are then on the clients' port. */
-  readonly listen: { readonly host: string; readonly port: number } | null
+  /** host:port; "": there is none, and metrics are on the clients' port. */
+  readonly listen: string
   /** Of /admin/*; none: it answers on loopback only. */
   readonly keys: ReadonlyArray<string>
 }

@@ -34,13 +34,8 @@ const listen: Setting<string> = setting<string>("admin.listen", {
 })
 
 export const admin = (get: Get): AdminConfig => {
-  const address = get(listen)
-  const colon = address.lastIndexOf(":")
   return {
-    listen:
-      address === ""
-        ? null
-        : { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) },
+    listen: get(listen),
     keys: get({
       ...list("admin.keys", "Who may call /admin there; none: only this machine."),
       secret: true,

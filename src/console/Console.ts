@@ -6,7 +6,7 @@ import type { ReadRecord } from "../../streams/readRecord.ts"
 import { Metrics, type MetricsSnapshot } from "../telemetry/Metrics.ts"
 import { type Gauges, LiveView } from "./live.ts"
 import { type PageFile, readPage } from "./pageFiles.ts"
-import { type Timeline, Timelines } from "./timelines.ts"
+import { Timelines } from "./timelines.ts"
 
 /** Metrics that the page shows, summed over their labels; a histogram by its mean. */
 const shown: ReadonlyArray<string> = [
@@ -44,7 +44,6 @@ export class Console extends Context.Service<
     readonly accepted: (request: RequestAccepted) => void
     /** Frames of the token log, in the log's order. */
     readonly frames: (frames: ReadonlyArray<ReadRecord<TokenFrame>>) => void
-    readonly find: (requestId: string) => Timeline | null
     /** For one viewer: its own, since what it has been told is its own. */
     readonly view: () => LiveView
     readonly gauges: Effect.Effect<Gauges>
@@ -66,7 +65,6 @@ export class Console extends Context.Service<
           const at = now()
           for (const { value } of frames) if (value !== null) timelines.frame(value, at)
         },
-        find: (requestId) => timelines.find(requestId),
         view: () => new LiveView(timelines, now()),
         gauges: Effect.map(
           Effect.promise(() => metrics.snapshot()),

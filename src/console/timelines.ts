@@ -98,10 +98,6 @@ export class Timelines {
     return this.#change
   }
 
-  find(requestId: string): Timeline | null {
-    return this.#rows.get(requestId) ?? null
-  }
-
   /** Those whose phase changed after `change`, the oldest request first. */
   changedAfter(change: number): ReadonlyArray<Timeline> {
     const changed: Array<Timeline> = []

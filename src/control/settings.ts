@@ -6,7 +6,7 @@ import { settingEntity } from "../../streams/fold/controlState.ts"
 import { checkChange } from "../config/live.ts"
 import { Control, ControlError } from "./Control.ts"
 
-const change = (key: string, value: string | null, by: string) =>
+const changeSetting = (key: string, value: string | null, by: string) =>
   Effect.flatMap(Control, ({ decide }) =>
     decide({ entity: settingEntity(key), change: { kind: "SettingChanged", key, value }, by }),
   )
@@ -20,7 +20,7 @@ export const setSetting = Effect.fn("Settings.set")(function* (
   if (Result.isFailure(checked)) {
     return yield* new ControlError({ reason: "refused", message: `${checked.failure}.` })
   }
-  return yield* change(key, checked.success, by)
+  return yield* changeSetting(key, checked.success, by)
 })
 
 export interface SettingVersion {
@@ -54,5 +54,5 @@ export const rollbackSetting = Effect.fn("Settings.rollback")(function* (
     const message = `${key} has no change ${to}; \`sluice config history ${key}\` lists them.`
     return yield* new ControlError({ reason: "notThere", message })
   }
-  return yield* change(key, named?.value ?? null, by)
+  return yield* changeSetting(key, named?.value ?? null, by)
 })

@@ -2,7 +2,6 @@
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
-import { memoryLog } from "../../streams/memory/MemoryLog.ts"
 import { layerMemory } from "../../streams/memory/MemoryLog.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
 import { controlCases, controlKeys } from "./control.ts"

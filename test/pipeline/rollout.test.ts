@@ -11,7 +11,6 @@ import { versionFor } from "../../src/control/rollout/split.ts"
 import { embeddedLog } from "../../streams/embedded/EmbeddedLog.ts"
 import { ControlState, rolloutEntity } from "../../streams/fold/controlState.ts"
 import { Log } from "../../streams/Log.ts"
-import { readRecords } from "../../streams/readRecord.ts"
 import { controlTopic, requestTopic } from "../../streams/topics.ts"
 import { makeDataFolder, type Sluice, startSluice } from "../support/server.ts"
 import { projectRoot } from "../support/shared.ts"
@@ -112,7 +111,7 @@ const load = (urls: () => ReadonlyArray<string>, perSecond: number) => {
   const startedAt = performance.now()
   const timer = setInterval(() => {
     const due = ((performance.now() - startedAt) / 1000) * perSecond
-    while (sent < due) {
+    for (let missing = Math.floor(due) - sent; missing > 0; missing--) {
       const asked = ask().catch((error: unknown) => void failures.push(String(error)))
       open.add(asked)
       void asked.then(() => open.delete(asked))

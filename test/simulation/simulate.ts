@@ -52,7 +52,11 @@ const beginsTwice = (world: World, requestId: string): boolean =>
     ?.voids.some(({ entry }) => entry.kind === "AttemptClaimed" && entry.attempt === 1) === true
 
 /** Requests once more, each from a cursor that was given out, on some gateway. */
-const readAgain = (world: World, tag: string, isWanted = (_requestId: string) => true): void => {
+const readAgain = (
+  world: World,
+  tag: string,
+  isWanted: (requestId: string) => boolean = () => true,
+): void => {
   const { simulation, history } = world
   const cursors = Map.groupBy(
     history.filter((line) => line.kind === "event"),

@@ -187,9 +187,9 @@ export const openLogTarget = async (options: LogTargetOptions): Promise<Target> 
   const runtime = ManagedRuntime.make(layer)
   const { requests, tokens, partitions } = await runtime.runPromise(
     Effect.gen(function* () {
-      const requests = yield* RequestLog
-      const tokens = yield* TokenLog
-      return { requests, tokens, partitions: yield* requests.partitions(model, version, "default") }
+      const log = yield* RequestLog
+      const count = yield* log.partitions(model, version, "default")
+      return { requests: log, tokens: yield* TokenLog, partitions: count }
     }),
   )
   const append: LogTarget["append"] = (request, onError) => {

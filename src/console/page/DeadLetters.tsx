@@ -19,7 +19,7 @@ export const DeadLetters = ({ apiKey }: { apiKey: string }) => {
   useEffect(() => {
     void fetch("/console/dead-letters", { headers })
       .then((answer) => answer.json())
-      .then(({ letters }: { letters: ReadonlyArray<Letter> }) => setLetters(letters))
+      .then((answer: { letters: ReadonlyArray<Letter> }) => setLetters(answer.letters))
       .catch(() => setSaid("The list could not be read."))
   }, [apiKey])
   const replay = async ({ request_id: id }: Letter) => {

@@ -38,7 +38,7 @@ const merged = (known: ReadonlyArray<Timeline>, news: ReadonlyArray<Timeline>) =
     if (newer !== undefined) byId.delete(one.id)
     return newer ?? one
   })
-  return [...[...byId.values()].reverse(), ...kept].slice(0, requestsMax)
+  return [...[...byId.values()].toReversed(), ...kept].slice(0, requestsMax)
 }
 
 const taken = (live: Live, event: string, data: string): Live => {

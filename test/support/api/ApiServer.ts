@@ -90,7 +90,7 @@ export class ApiServer {
         ready: Effect.sync(() => this.workersFault),
       }),
       Layer.provideMerge(Layer.mergeAll(DeadLetterLog.layer, RequestLog.layer), this.#log()),
-      Layer.sync(Workers, () => makeWorkerStates({ name: "tales", version: "1" }, 0)),
+      Layer.sync(Workers, () => makeWorkerStates("tales", 0)),
       Layer.provideMerge(Console.layer, layerMetrics),
       Logger.layer([this.#logger()]),
     )

@@ -36,7 +36,12 @@ export const linesOf = (path: string): ReadonlyArray<string> => {
 
 export const isGenerated = (path: string): boolean => /^schemas\/(types|avro)\.ts$/.test(path)
 
-export const typescript = allFiles.filter((path) => path.endsWith(".ts") && !isGenerated(path))
+/** The console's page is a program of its own, for browsers: what it imports, Vite sees. */
+const isPage = (path: string): boolean => path.startsWith("src/console/page/")
+
+export const typescript = allFiles.filter(
+  (path) => path.endsWith(".ts") && !isGenerated(path) && !isPage(path),
+)
 export const scripts = allFiles.filter((path) => path.endsWith(".mjs"))
 export const native = allFiles.filter((path) => /\.(h|cc|cu|cuh)$/.test(path))
 export const markdown = allFiles.filter((path) => path.endsWith(".md"))

@@ -179,9 +179,9 @@ describe("a message of the WebSocket", () => {
 
   it("is a streamed chat where it has messages", () => {
     const message = { type: "request", messages: [user], id: "mine", idempotency_key: "k" }
-    const draft = parsed(parseStream, { ...message, max_tokens: 5, seed: 7 })
+    const streamed = parsed(parseStream, { ...message, max_tokens: 5, seed: 7 })
     const chat = parsed(parseChat, { messages: [user], stream: true, max_tokens: 5, seed: 7 })
-    assert.deepStrictEqual(draft, { ...chat, answer: { ...chat.answer, clientId: "mine" } })
+    assert.deepStrictEqual(streamed, { ...chat, answer: { ...chat.answer, clientId: "mine" } })
   })
 
   const wrongMessages: ReadonlyArray<readonly [Record<string, unknown>, string, string]> = [
