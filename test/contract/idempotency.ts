@@ -234,12 +234,12 @@ export const idempotencyCases = (layer: Layer.Layer<Log, LogError>) => {
   live(
     "is answered with what took its place while its gateway stood still before the append",
     Effect.gen(function* () {
-      const world = yield* makeWorld(standingStill(layer, "sluice.requests.", 2_500))
+      const world = yield* makeWorld(standingStill(layer, "sluice.requests.", 4_000))
       const { draft } = world
       const [slow, other] = yield* Effect.all([world.gateway, world.gateway])
-      const asked = draft({ requestId: newRequestId(Date.now() - 19_000) })
+      const asked = draft({ requestId: newRequestId(Date.now() - 18_500) })
       const answering = yield* Effect.forkChild(slow.submit(asked))
-      yield* Effect.sleep(1_200)
+      yield* Effect.sleep(2_200)
       const taken = yield* other.submit(draft())
       assert.notStrictEqual(taken.requestId, asked.requestId)
       assert.strictEqual((yield* Fiber.join(answering)).requestId, taken.requestId)
