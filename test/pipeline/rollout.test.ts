@@ -109,9 +109,9 @@ const load = (urls: () => ReadonlyArray<string>, perSecond: number) => {
     if (answer.status !== 200) failures.push(`${answer.status} ${text}`)
   }
   const startedAt = performance.now()
+  const isBehind = () => sent < ((performance.now() - startedAt) / 1000) * perSecond
   const timer = setInterval(() => {
-    const due = ((performance.now() - startedAt) / 1000) * perSecond
-    for (let missing = Math.floor(due) - sent; missing > 0; missing--) {
+    while (isBehind()) {
       const asked = ask().catch((error: unknown) => void failures.push(String(error)))
       open.add(asked)
       void asked.then(() => open.delete(asked))
