@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs"
 import { homedir } from "node:os"
@@ -20,6 +21,9 @@ import { fileURLToPath } from "node:url"
 import { answers, isMain, root, runs, say } from "./house.mjs"
 
 const crate = join(root, "native", "grammar")
+const crates = join(crate, "crates.lock")
+const lock = join(crate, "Cargo.lock")
+const manifest = join(crate, "Cargo.toml")
 const build = join(root, "native", "build")
 const target = join(build, "grammar")
 const fileName = "libsluice_grammar.so"
@@ -30,7 +34,7 @@ const logFile = join(build, "grammar.log")
 const hashOfInputs = () => {
   const hash = createHash("sha256")
   const sources = readdirSync(join(crate, "src")).map((file) => join(crate, "src", file))
-  for (const file of [join(crate, "Cargo.toml"), join(crate, "Cargo.lock"), ...sources.sort()]) {
+  for (const file of [join(crate, "Cargo.toml"), crates, ...sources.sort()]) {
     const text = readFileSync(file)
     hash.update(`${file.slice(root.length)} ${text.length}\n`).update(text)
   }
@@ -46,13 +50,27 @@ const findCargo = () =>
 export const grammarIsCurrent = () =>
   existsSync(library) && existsSync(stamp) && readFileSync(stamp, "utf8") === hashOfInputs()
 
+/**
+ * Cargo.lock, from the crates we pin and the registry that this cargo knows: it writes a lock of its
+ * own choice first, which tells how it names that registry. Resolves to cargo's exit code.
+ */
+const writeLock = async (cargo) => {
+  rmSync(lock, { force: true })
+  const code = await runs(cargo, ["generate-lockfile", "--manifest-path", manifest])
+  if (code !== 0) return code
+  const source = /^source = .*$/m.exec(readFileSync(lock, "utf8"))?.[0] ?? ""
+  const pinned = readFileSync(crates, "utf8").replace(/^checksum = /gm, `${source}\n$&`)
+  writeFileSync(lock, pinned)
+  return 0
+}
+
 /** Beside what uses it, in one move: it may be opened at any moment. Cargo keeps two apart. */
 const buildLibrary = async (cargo) => {
   if (grammarIsCurrent()) return 0
   const inputs = hashOfInputs()
-  const args = ["build", "--release", "--locked", "--manifest-path", join(crate, "Cargo.toml")]
   const env = { ...process.env, CARGO_TARGET_DIR: target }
-  const code = await runs(cargo, args, { env })
+  const args = ["build", "--release", "--locked", "--manifest-path", manifest]
+  const code = (await writeLock(cargo)) || (await runs(cargo, args, { env }))
   if (code !== 0) return code
   const suffix = process.platform === "darwin" ? "dylib" : "so"
   mkdirSync(dirname(library), { recursive: true })
