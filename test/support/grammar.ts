@@ -11,7 +11,7 @@ const buildLibrary = (): boolean => {
   const script = join(projectRoot, "ops/setup/grammar.mjs")
   const built = spawnSync(process.execPath, [script], { stdio: "ignore" }).status === 0
   if (!built && process.env["SLUICE_TEST_ALL"] === "1") {
-    throw new Error("the grammar library cannot be built: cargo is missing, or crates.io")
+    throw new Error("the grammar library cannot be built: cargo is missing, or its registry")
   }
   return built || existsSync(library)
 }
