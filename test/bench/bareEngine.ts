@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { Engine } from "../../src/generate/engine/Engine.ts"
 import { nativeDefaults, openNative } from "../../src/generate/engine/NativeEngine.ts"
+import { greedySampling } from "../support/engineSequence.ts"
 
 export interface BareRun {
   readonly promptIds: ReadonlyArray<number>
@@ -72,7 +73,7 @@ export const bareEngine = (engine: Engine["Service"]): BareEngine => {
           sequence: sequences[index] ?? 0,
           promptIds,
           generatedIds: [],
-          sampling: { ...greedy, maxTokens },
+          sampling: { ...greedySampling, maxTokens },
           priority: 1,
           arrivedAt: 0,
           grammar: null,
@@ -82,24 +83,6 @@ export const bareEngine = (engine: Engine["Service"]): BareEngine => {
       }
     })
   return { device: `${engine.info.device}, ${engine.info.dtype}`, run }
-}
-
-const greedy = {
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  seed: 0,
-  choice: 0,
-  stopTokenIds: [],
-  ignoreEos: true,
-  logprobs: -1,
-  promptLogprobs: -1,
 }
 
 /** Ids that no tokenizer is needed for: spread over the vocabulary's ordinary part. */

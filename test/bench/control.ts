@@ -3,6 +3,7 @@
 import type { BenchResult } from "./main.ts"
 import { codecs } from "../../schemas/codec.ts"
 import type { ControlChange, ControlEvent } from "../../schemas/types.ts"
+import { rolloutStarted } from "../support/control.ts"
 import { ControlState, rolloutEntity, settingEntity } from "../../streams/fold/controlState.ts"
 
 const events = 1_000
@@ -11,20 +12,8 @@ const runs = 20
 /** Half settings, half rollouts that go through all their stages. */
 const makeBytes = (): ReadonlyArray<Uint8Array> => {
   const heads = new Map<string, string>()
-  const start: ControlChange = {
-    kind: "RolloutStarted",
-    model: "m",
-    from: "1",
-    to: "2",
-    fromSource: "/models/m/1",
-    source: "/models/m/2",
-    stages: [10, 50, 100],
-    stageMs: 300_000,
-    windowMs: 60_000,
-    graceMs: 600_000,
-  }
   const rollout: ReadonlyArray<ControlChange> = [
-    start,
+    rolloutStarted,
     ...[0, 1, 2].map((stage) => ({ kind: "RolloutStageEntered" as const, stage })),
     { kind: "RolloutCompleted", reason: "" },
     { kind: "VersionRetired", version: "1" },

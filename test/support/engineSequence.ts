@@ -1,7 +1,7 @@
 // A small request to an engine, for tests to change what they are about.
 import type { EngineSampling, EngineSequence } from "../../src/generate/engine/Engine.ts"
 
-const greedy: EngineSampling = {
+export const greedySampling: EngineSampling = {
   maxTokens: 12,
   minTokens: 0,
   temperature: 0,
@@ -34,5 +34,5 @@ export const makeSequence = (
   grammar: null,
   cacheSalt: "",
   ...changes,
-  sampling: { ...greedy, ...changes.sampling },
+  sampling: { ...greedySampling, ...changes.sampling },
 })

@@ -1,6 +1,7 @@
 // The log itself as a target: requests are appended where workers take them from, and answers are
 // read where relays read them. No gateway stands between, so none of its time is in the figures.
 import { Effect, Layer, ManagedRuntime, Predicate } from "effect"
+import { plainAnswer, plainSampling } from "../../../schemas/plainRequest.ts"
 import type { RequestAccepted, Sampling, TokenFrame } from "../../../schemas/types.ts"
 import {
   apply,
@@ -45,6 +46,7 @@ const biasesOf = (value: unknown): Sampling["logitBias"] =>
 const samplingOf = ({ request: { params }, outputTokens }: Planned): Sampling => {
   const of = (name: string, instead: number) => numberOr(params?.[name], instead)
   return {
+    ...plainSampling,
     maxTokens: of("max_tokens", Math.max(1, outputTokens)),
     minTokens: of("min_tokens", 0),
     temperature: of("temperature", 0),
@@ -59,24 +61,9 @@ const samplingOf = ({ request: { params }, outputTokens }: Planned): Sampling =>
     stop: listOf(params?.["stop"], Predicate.isString),
     stopTokenIds: listOf(params?.["stop_token_ids"], Predicate.isNumber),
     ignoreEos: params === null || params["ignore_eos"] === true,
-    logprobs: -1,
-    promptLogprobs: -1,
     skipSpecialTokens: params?.["skip_special_tokens"] !== false,
     includeStop: params?.["include_stop_str_in_output"] === true,
   }
-}
-
-const answer: RequestAccepted["answer"] = {
-  stream: true,
-  includeUsage: false,
-  echo: false,
-  echoTexts: [],
-  returnTokenIds: false,
-  cancelOnDisconnect: false,
-  serviceTier: null,
-  user: null,
-  clientId: null,
-  response: null,
 }
 
 export interface LogTargetOptions {
@@ -161,7 +148,7 @@ class LogTarget implements Target {
       prompts,
       n: numberOr(planned.request.params?.["n"], 1),
       sampling: samplingOf(planned),
-      answer,
+      answer: plainAnswer,
       traceparent: null,
       grammar: null,
       tools: null,

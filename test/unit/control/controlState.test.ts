@@ -3,20 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import type { ControlChange, ControlEvent } from "../../../schemas/types.ts"
 import { codecs } from "../../../schemas/codec.ts"
 import { ControlState, rolloutEntity, settingEntity } from "../../../streams/fold/controlState.ts"
+import { rolloutStarted as started } from "../../support/control.ts"
 import { loadedVersions, newShare } from "../../../streams/fold/rolloutState.ts"
-
-const started: ControlChange = {
-  kind: "RolloutStarted",
-  model: "m",
-  from: "1",
-  to: "2",
-  fromSource: "/models/m/1",
-  source: "/models/m/2",
-  stages: [10, 50, 100],
-  stageMs: 300_000,
-  windowMs: 60_000,
-  graceMs: 600_000,
-}
 
 const stage = (index: number): ControlChange => ({ kind: "RolloutStageEntered", stage: index })
 

@@ -8,13 +8,10 @@ import { versionFor } from "../../../src/control/rollout/split.ts"
 import { chooseVersion } from "../../../src/enqueue/version.ts"
 import { newRequestId } from "../../../streams/requestId.ts"
 import type { RolloutState } from "../../../streams/fold/rolloutState.ts"
+import { rolloutStarted } from "../../support/control.ts"
 import { exampleRequest } from "../../support/events.ts"
 
-const plan: RolloutStarted = {
-  kind: "RolloutStarted",
-  ...{ model: "m", from: "1", to: "2", fromSource: "/1", source: "/2" },
-  ...{ stages: [10, 50, 100], stageMs: 300_000, windowMs: 60_000, graceMs: 600_000 },
-}
+const plan: RolloutStarted = rolloutStarted
 
 const at = (stage: number, more: Partial<RolloutState> = {}): RolloutState => ({
   plan,
