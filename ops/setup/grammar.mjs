@@ -51,8 +51,8 @@ export const grammarIsCurrent = () =>
   existsSync(library) && existsSync(stamp) && readFileSync(stamp, "utf8") === hashOfInputs()
 
 /**
- * Cargo.lock, from the crates we pin and the registry that this cargo knows: it writes a lock of its
- * own choice first, which tells how it names that registry. Resolves to cargo's exit code.
+ * Cargo.lock, from the crates we pin and the registry that this cargo knows: it writes a lock of
+ * its own choice first, which tells how it names that registry. Resolves to cargo's exit code.
  */
 const writeLock = async (cargo) => {
   rmSync(lock, { force: true })
