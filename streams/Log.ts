@@ -7,7 +7,7 @@
 //   ----[===========================|==================)------
 //
 // `first` moves up by retention, `committed` (per group) by commit, `next` by append.
-import { Context, type Effect, Schema, type Scope } from "effect"
+import { Context, Effect, Schema, type Scope } from "effect"
 
 export interface TopicSpec {
   readonly name: string
@@ -177,3 +177,13 @@ export class Log extends Context.Service<
     ) => Effect.Effect<number | null, LogError>
   }
 >()("sluice/streams/Log") {}
+
+/** `append` of a log that has `appendThen`. */
+export const awaited =
+  (appendThen: Log["Service"]["appendThen"]): Log["Service"]["append"] =>
+  (partition, records) =>
+    Effect.callback((resume) => {
+      appendThen(partition, records, (error, offset) =>
+        resume(error === null ? Effect.succeed(offset) : Effect.fail(error)),
+      )
+    })

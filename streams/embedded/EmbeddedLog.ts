@@ -6,7 +6,7 @@ import { Followers } from "../follow/Followers.ts"
 import { tailTopic } from "../follow/tailTopic.ts"
 import { noSuchPartition, noSuchTopic } from "../follow/RecordSource.ts"
 import { consumeGroup, type GroupTimes, groupTimes } from "../group/consumeGroup.ts"
-import { Log, LogError, type TopicPartition } from "../Log.ts"
+import { awaited, Log, LogError, type TopicPartition } from "../Log.ts"
 import { LogFailure } from "../LogFailure.ts"
 import { EmbeddedGroups } from "./EmbeddedGroups.ts"
 import { openWriter } from "./openWriter.ts"
@@ -75,12 +75,7 @@ const service = (parts: Parts): Log["Service"] => {
       return readTopics(store).map(({ spec }) => spec)
     }),
     appendThen,
-    append: (partition, records) =>
-      Effect.callback((resume) => {
-        appendThen(partition, records, (error, offset) =>
-          resume(error === null ? Effect.succeed(offset) : Effect.fail(error)),
-        )
-      }),
+    append: awaited(appendThen),
     read: (partition, offset, bytesMax) =>
       Effect.suspend(() => orFail(reader.read(partition, offset, bytesMax))),
     bounds: (partition) => Effect.suspend(() => orFail(reader.bounds(partition))),

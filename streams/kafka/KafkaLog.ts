@@ -4,6 +4,7 @@
 import { Clock, Context, Effect, Layer, type Scope } from "effect"
 import { noSuchTopic } from "../follow/RecordSource.ts"
 import {
+  awaited,
   type Consumer,
   type ConsumerOptions,
   Log,
@@ -102,12 +103,7 @@ const service = (parts: Parts): Log["Service"] => {
     createTopics: (specs) => attempt(() => topics.create(specs)),
     topics: attempt(() => topics.list()),
     appendThen: (partition, records, done) => producers.append(partition, records, done),
-    append: (partition, records) =>
-      Effect.callback((resume) => {
-        producers.append(partition, records, (error, offset) =>
-          resume(error === null ? Effect.succeed(offset) : Effect.fail(error)),
-        )
-      }),
+    append: awaited((partition, records, done) => producers.append(partition, records, done)),
     read: (partition, offset, bytesMax) => attempt(() => reader.read(partition, offset, bytesMax)),
     bounds: (partition) => attempt(() => reader.bounds(partition)),
     offsetAt: (partition, timestamp) => attempt(() => reader.offsetAt(partition, timestamp)),

@@ -15,7 +15,14 @@ import { consumeGroup, type GroupTimes, groupTimes } from "../group/consumeGroup
 import type { GroupMember } from "../group/GroupMember.ts"
 import type { GroupStore } from "../group/GroupStore.ts"
 import { changeGroup, emptyGroup, type GroupState } from "../group/groupState.ts"
-import { Log, LogError, type OnAppended, type TopicPartition, type TopicSpec } from "../Log.ts"
+import {
+  awaited,
+  Log,
+  LogError,
+  type OnAppended,
+  type TopicPartition,
+  type TopicSpec,
+} from "../Log.ts"
 import { LogFailure } from "../LogFailure.ts"
 import { topicToWrite } from "../topicToWrite.ts"
 import { MemoryPartition } from "./MemoryPartition.ts"
@@ -139,12 +146,7 @@ const make = Effect.fnUntraced(function* (
     createTopics: (specs) => createTopics(store, specs),
     topics: Effect.sync(() => [...store.topics.values()]),
     appendThen,
-    append: (partition, records) =>
-      Effect.callback((resume) => {
-        appendThen(partition, records, (error, offset) =>
-          resume(error === null ? Effect.succeed(offset) : Effect.fail(error)),
-        )
-      }),
+    append: awaited(appendThen),
     read: (partition, offset, bytesMax) =>
       Effect.suspend(() => orFail(store.read(partition, offset, bytesMax))),
     bounds: (partition) => Effect.suspend(() => orFail(store.bounds(partition))),

@@ -2,7 +2,7 @@
 // and for measuring everything around the engine. One call in for a request, one call out for a
 // step.
 import { Context } from "effect"
-import type { RequestGrammar } from "../../../schemas/types.ts"
+import type { RequestGrammar, Sampling } from "../../../schemas/types.ts"
 import type { StepOutput } from "./stepOutput.ts"
 
 export interface EngineInfo {
@@ -19,24 +19,13 @@ export interface EngineInfo {
   readonly eosIds: ReadonlyArray<number>
 }
 
-export interface EngineSampling {
-  readonly maxTokens: number
-  readonly minTokens: number
-  readonly temperature: number
-  readonly topP: number
-  readonly topK: number
-  readonly minP: number
-  readonly presencePenalty: number
-  readonly frequencyPenalty: number
-  readonly repetitionPenalty: number
-  readonly logitBias: ReadonlyArray<{ readonly token: number; readonly bias: number }>
-  readonly seed: number
+/** What the request says of it, but for what is done to the text. */
+export interface EngineSampling extends Omit<
+  Sampling,
+  "stop" | "skipSpecialTokens" | "includeStop"
+> {
   /** The generator's stream tag: choices of one request draw apart. */
   readonly choice: number
-  readonly stopTokenIds: ReadonlyArray<number>
-  readonly ignoreEos: boolean
-  readonly logprobs: number
-  readonly promptLogprobs: number
 }
 
 export interface EngineSequence {

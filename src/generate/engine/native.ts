@@ -3,7 +3,7 @@
 // types (a TypeError names the field's path) and decides nothing; defaults and limits are
 // NativeEngine's.
 import type { GrammarTokens } from "../../tokenizer/Grammars.ts"
-import type { DeviceGauges } from "./Engine.ts"
+import type { DeviceGauges, EngineSampling } from "./Engine.ts"
 
 /** Opaque; of one environment (thread). */
 export interface NativeHandle {
@@ -76,29 +76,14 @@ export interface NativeOpened {
   readonly blockTokens: number
 }
 
-export interface NativeSequence {
+/** Lists go over as typed arrays. */
+export interface NativeSequence extends Omit<EngineSampling, "logitBias" | "stopTokenIds"> {
   readonly sequence: number
   readonly promptIds: Uint32Array
   readonly generatedIds: Uint32Array
-  readonly maxTokens: number
-  readonly minTokens: number
-  readonly temperature: number
-  readonly topP: number
-  readonly topK: number
-  readonly minP: number
-  readonly presencePenalty: number
-  readonly frequencyPenalty: number
-  readonly repetitionPenalty: number
   readonly biasIds: Uint32Array
   readonly biases: Float32Array
-  /** Any integer that a double holds exactly. */
-  readonly seed: number
-  readonly choice: number
   readonly stopTokenIds: Uint32Array
-  readonly ignoreEos: boolean
-  /** -1: none. */
-  readonly logprobs: number
-  readonly promptLogprobs: number
   readonly priority: number
   readonly arrivedAtMs: number
   readonly cacheSalt: string
