@@ -26,6 +26,8 @@ const startMsMax = 20_000
 const overMsMax = 180_000
 const commitMsMax = 20_000
 const readAgainMsMax = 120_000
+/** The longest that a record may be on its way: one message, or a leader's absence. */
+const onItsWayMsMax = 2_500
 /** Past a deadline: a restart, a session, and a worker's next look. */
 const lateMsMax = 12_000
 /** How much of each token partition is kept where retention is tried. */
@@ -198,6 +200,7 @@ const play = (world: World): void => {
   for (let seen = -1; seen !== world.shared.requests.size;) {
     seen = world.shared.requests.size
     settle(world)
+    simulation.runUntil(() => world.shared.requests.size !== seen, onItsWayMsMax)
   }
   readAgain(world, "again")
   settle(world)

@@ -9,6 +9,13 @@ import { simulate } from "./simulate.ts"
 const seeds = 2_000
 const minutesMax = 8
 
+/** Failed once, mostly because a record was later than all patience; found among 100,000. */
+const onceFailed = [
+  5446, 6733, 6854, 9091, 10305, 10571, 12925, 13723, 13809, 14703, 14732, 28316, 28887, 30677,
+  30887, 33128, 34011, 34914, 38691, 44624, 47522, 48530, 51580, 55547, 58674, 70742, 71225, 71376,
+  76596, 78039, 81700, 86494, 94438,
+]
+
 /** Each must have been seen at least once over all seeds. */
 const sometimes = [
   // what was done to the processes
@@ -68,6 +75,11 @@ describe("simulated worlds", () => {
     },
     minutesMax * 60_000,
   )
+
+  it("keep them where they once did not", () => {
+    const failed = onceFailed.filter((seed) => simulate(seed, new Map()).faults.length > 0)
+    assert.deepStrictEqual(failed, [])
+  }, 120_000)
 
   it("are the same again from the same seed", () => {
     for (const seed of [3, 14, 159, 2653]) {
