@@ -157,6 +157,9 @@ export const tiers = [
       skip: missingOf([...servers, ...tools]),
     },
   ),
+  tests("browser", "the console's page in Chromium", 5, {
+    skip: missingOf([["chromium", ["--version"], "Chromium (Debian: chromium)"]]),
+  }),
   tests("conformance", "clients of others, unmodified, against a running server", 10),
   tests("fault", "kill -9 and other accidents", 15),
   tests("pack", "the published package, installed in an empty folder", 10),
