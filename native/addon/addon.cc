@@ -100,6 +100,9 @@ Napi::Value engine_stats(const Napi::CallbackInfo& info) {
   result.Set("prefixHitTokens", static_cast<double>(stats.counts.prefix_hit_tokens));
   result.Set("promptTokens", static_cast<double>(stats.counts.prompt_tokens));
   result.Set("preemptions", static_cast<double>(stats.counts.preemptions));
+  result.Set("masks", static_cast<double>(stats.masks.count));
+  result.Set("maskUsP50", stats.masks.p50_us);
+  result.Set("maskUsP99", stats.masks.p99_us);
   result.Set("lastStepAtMs", static_cast<double>(stats.last_step_at_ms));
   return result;
 }

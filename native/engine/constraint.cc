@@ -1,10 +1,11 @@
-// At most one piece of work of a constraint is in the pool: it is posted when something was taken
-// that was not known ahead, and a sequence is not told another token before its mask was waited
-// for.
+// Work is posted when something was taken that was not known ahead; whoever comes first does it, a
+// thread of the pool or the sampler. A sequence is not told another token before its mask was
+// waited for.
 #include "engine/constraint.h"
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <utility>
 
 #include "runtime/status.h"
@@ -47,7 +48,7 @@ void Constraint::take(uint32_t id) {
   {
     const std::lock_guard lock(mutex_);
     if (failed_) return;
-    SLUICE_CHECK(is_known_);
+    SLUICE_CHECK(stage_ == Stage::kKnown);
     if (!forced_.empty()) {
       SLUICE_CHECK_EQ(forced_.back(), id);
       forced_.pop_back();
@@ -55,14 +56,14 @@ void Constraint::take(uint32_t id) {
       return;
     }
     taken_.push_back(id);
-    is_known_ = false;
+    stage_ = Stage::kPosted;
   }
   post();
 }
 
 std::vector<uint32_t> Constraint::take_forced(uint32_t count_max) {
   const std::lock_guard lock(mutex_);
-  if (!is_known_ || failed_) return {};
+  if (stage_ != Stage::kKnown || failed_) return {};
   const size_t count = std::min<size_t>(count_max, forced_.size());
   std::vector<uint32_t> ids(forced_.rbegin(), forced_.rbegin() + static_cast<ptrdiff_t>(count));
   forced_.resize(forced_.size() - count);
@@ -75,9 +76,10 @@ bool Constraint::failed() const {
   return failed_;
 }
 
-std::span<const uint32_t> Constraint::wait() const {
+std::span<const uint32_t> Constraint::wait() {
+  work();
   std::unique_lock lock(mutex_);
-  known_.wait(lock, [this] { return is_known_; });
+  known_.wait(lock, [this] { return stage_ == Stage::kKnown; });
   if (failed_) return {};
   return forced_.empty() ? mask_ : only_;
 }
@@ -88,16 +90,31 @@ void Constraint::mark_only(uint32_t id) {
 }
 
 void Constraint::post() {
-  parts_.pool->run([self = shared_from_this()] { self->work(); });
+  {
+    const std::lock_guard lock(mutex_);
+    if (queued_) return;
+    queued_ = true;
+  }
+  parts_.pool->run([self = shared_from_this()] {
+    {
+      const std::lock_guard lock(self->mutex_);
+      self->queued_ = false;
+    }
+    self->work();
+  });
 }
 
 void Constraint::work() {
   std::vector<uint32_t> ids;
   {
     const std::lock_guard lock(mutex_);
+    if (stage_ != Stage::kPosted) return;
+    stage_ = Stage::kWorking;
     ids = std::exchange(taken_, {});
   }
+  const auto begun = std::chrono::steady_clock::now();
   const Status status = advance(ids);
+  parts_.times->add(std::chrono::steady_clock::now() - begun);
   {
     const std::lock_guard lock(mutex_);
     failed_ = !status.is_ok();
@@ -105,7 +122,7 @@ void Constraint::work() {
     forced_ = std::exchange(next_forced_, {});
     std::reverse(forced_.begin(), forced_.end());
     if (!forced_.empty()) mark_only(forced_.back());
-    is_known_ = true;
+    stage_ = Stage::kKnown;
   }
   known_.notify_all();
 }

@@ -1,8 +1,9 @@
 // What one sequence may still say: its matcher, moved on by threads of the pool, and the mask of
 // its next draw. The engine's thread tells it each token; the sampler waits for the mask, which was
-// worked on while the forward pass ran. Where the grammar leaves one token only, that and all that
-// follow from it are known ahead: they are tokens without a step, and the same ones that draws
-// would have given.
+// worked on while the forward pass ran. Work that no thread has begun by then the sampler does
+// itself: it never waits for a thread to wake. Where the grammar leaves one token only, that and
+// all that follow from it are known ahead: they are tokens without a step, and the same ones that
+// draws would have given.
 #pragma once
 
 #include <condition_variable>
@@ -15,6 +16,7 @@
 
 #include "engine/grammar_pool.h"
 #include "engine/grammars.h"
+#include "engine/mask_times.h"
 #include "model/token_mask.h"
 
 namespace sluice {
@@ -27,6 +29,7 @@ class Constraint : public TokenMask, public std::enable_shared_from_this<Constra
   struct Parts {
     std::shared_ptr<Grammars> grammars;
     GrammarPool* pool = nullptr;
+    MaskTimes* times = nullptr;
     uint32_t vocab_size = 0;  // the model's, which may be more than the tokenizer's
   };
   Constraint(Parts parts, GrammarSource source);
@@ -41,10 +44,14 @@ class Constraint : public TokenMask, public std::enable_shared_from_this<Constra
   bool failed() const;
 
   // One bit an id; never empty but after a failure. Any thread, until the next take.
-  std::span<const uint32_t> wait() const override;
+  std::span<const uint32_t> wait() override;
 
  private:
+  // What is known of the sequence as it stands: nothing yet, nothing but a thread is at it, all.
+  enum class Stage { kPosted, kWorking, kKnown };
+
   void post();
+  // Returns at once where there is nothing to begin.
   void work();
   Status advance(std::span<const uint32_t> ids);
   Status find_next();
@@ -58,8 +65,9 @@ class Constraint : public TokenMask, public std::enable_shared_from_this<Constra
   std::vector<uint32_t> next_forced_;
 
   mutable std::mutex mutex_;  // guards what follows
-  mutable std::condition_variable known_;
-  bool is_known_ = false;  // what follows is of the sequence as it stands
+  std::condition_variable known_;
+  Stage stage_ = Stage::kPosted;
+  bool queued_ = false;  // in the pool: at most once, however often others did the work
   bool failed_ = false;
   std::vector<uint32_t> taken_;   // not yet fed to the matcher
   std::vector<uint32_t> forced_;  // the last first

@@ -49,7 +49,8 @@ void Core::submit(Submission submission) {
   if (ending.finish != Finish::kNone) return end(sequence, ending, entry_of(*sequence));
   if (sequence->source.grammars != nullptr) {
     sequence->constraint = std::make_shared<Constraint>(
-        Constraint::Parts{sequence->source.grammars, &grammar_pool_, backend_->info().vocab_size},
+        Constraint::Parts{
+            sequence->source.grammars, &grammar_pool_, &mask_times_, backend_->info().vocab_size},
         sequence->source.grammar);
     const auto generated = sequence->ids.begin() + sequence->prompt_tokens;
     sequence->constraint->start({generated, sequence->ids.end()});

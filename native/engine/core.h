@@ -58,6 +58,8 @@ class Core {
   uint32_t waiting_count() const { return static_cast<uint32_t>(waiting_.size()); }
   uint32_t blocks_free() const { return kv_.free_count(); }
   const CoreCounts& counts() const { return counts_; }
+  // Any thread.
+  MaskSummary masks() const { return mask_times_.summary(); }
   void check_invariants() const;
 
  private:
@@ -81,6 +83,7 @@ class Core {
   Backend* const backend_;
   const EngineLimits limits_;
   const std::vector<uint32_t> eos_ids_;
+  MaskTimes mask_times_;
   GrammarPool grammar_pool_;
   uint32_t constrained_ = 0;  // sequences with a grammar
   KvSpace kv_;

@@ -95,8 +95,10 @@ void Engine::step_read() {
 }
 
 EngineStats Engine::stats() const {
+  const MaskSummary masks = core_.masks();
   const std::lock_guard lock(mutex_);
   EngineStats stats = stats_;
+  stats.masks = masks;
   const uint32_t live = static_cast<uint32_t>(live_.size());
   // What still lies in the inbox waits as well.
   stats.waiting = live - std::min(live, stats.running);

@@ -27,6 +27,7 @@ struct EngineStats {
   uint32_t blocks_free = 0;
   uint32_t blocks = 0;
   CoreCounts counts;
+  MaskSummary masks;
   uint64_t last_step_at_ms = 0;  // since the epoch; 0: none yet
 };
 
@@ -81,7 +82,7 @@ class Engine {
 
   const std::unique_ptr<Backend> backend_;
   const EngineLimits limits_;
-  Core core_;  // of the engine's thread alone
+  Core core_;  // of the engine's thread alone, but for masks()
   EngineCallbacks callbacks_;
   std::thread thread_;
   std::mutex stop_mutex_;  // one joins, the others wait

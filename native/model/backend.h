@@ -44,7 +44,7 @@ struct BatchSequence {
   uint32_t prompt_tokens = 0;
   // Ids that must not be drawn (end of sequence and stop ids below min_tokens).
   std::span<const uint32_t> banned;
-  const TokenMask* mask = nullptr;  // null: any token may be drawn
+  TokenMask* mask = nullptr;  // null: any token may be drawn
 };
 
 struct Batch {

@@ -10,8 +10,8 @@ namespace sluice {
 class TokenMask {
  public:
   // One bit an id, from the lowest of each word; empty: nothing may be drawn, any draw is dropped.
-  // Waits until it is known. Any thread.
-  virtual std::span<const uint32_t> wait() const = 0;
+  // Waits until it is known, or finds it out on the caller's thread. Any thread.
+  virtual std::span<const uint32_t> wait() = 0;
 
  protected:
   ~TokenMask() = default;

@@ -96,6 +96,11 @@ export class Gauges {
     metrics.gauge("sluice_kv_blocks_free", labels, stats.blocksFree)
     const used = stats.blocks === 0 ? 0 : 1 - stats.blocksFree / stats.blocks
     metrics.gauge("sluice_kv_usage_ratio", labels, used)
+    if (stats.masks > 0) {
+      const name = "sluice_grammar_mask_seconds"
+      metrics.gauge(name, { ...labels, quantile: "0.5" }, stats.maskUsP50 / 1e6)
+      metrics.gauge(name, { ...labels, quantile: "0.99" }, stats.maskUsP99 / 1e6)
+    }
     const { preemptions, prefixHitTokens, promptTokens } = stats
     const seen = this.#seen
     metrics.count("sluice_preemptions_total", labels, preemptions - seen.preemptions)

@@ -132,6 +132,12 @@ export const metricSpecs = {
     labels: ["model"],
     buckets: powersOfFour(8),
   },
+  sluice_grammar_mask_seconds: {
+    kind: "gauge",
+    help: "Work to make one mask of a grammar, of the newest ones; quantile is 0.5 or 0.99.",
+    labels: ["model", "quantile"],
+    aggregator: "max",
+  },
   sluice_sequences_running: {
     kind: "gauge",
     help: "Sequences that the engine runs.",

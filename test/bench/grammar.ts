@@ -1,6 +1,6 @@
 // What a schema costs: the bundled model's tokens a second with and without one, alone and 16 at
-// once, in one run and in turns; the first use of a large schema; and how many outputs under random
-// schemas at temperature 1 validate. Without the grammar library it says so.
+// once, in one run and in turns; what one mask takes; the first use of a large schema; and how many
+// outputs under random schemas at temperature 1 validate. Without the grammar library it says so.
 import { Effect } from "effect"
 import { makeRandom } from "../support/tokenizer.ts"
 import { makeSequence } from "../support/engineSequence.ts"
@@ -49,6 +49,7 @@ const median = (values: ReadonlyArray<number>): number =>
 const compare = async (rig: StructuredRig, atOnce: number, rounds: number) => {
   const free: Array<number> = []
   const held: Array<number> = []
+  const ratios: Array<number> = []
   for (let round = 0; round <= rounds; round++) {
     const without = await tokensPerSecond(rig, atOnce, false)
     const under = await tokensPerSecond(rig, atOnce, true)
@@ -56,9 +57,10 @@ const compare = async (rig: StructuredRig, atOnce: number, rounds: number) => {
     if (round > 0) {
       free.push(without)
       held.push(under)
+      ratios.push(under / without)
     }
   }
-  return { free: median(free), held: median(held) }
+  return { free: median(free), held: median(held), ratio: median(ratios) }
 }
 
 const largeSchema = (properties: number) => {
@@ -80,18 +82,21 @@ const firstUseMs = async (rig: StructuredRig): Promise<number> => {
 
 export const run = ({ small }: BenchOptions): Promise<BenchResult> =>
   withStructured(talesOptions, async (rig) => {
-    const rounds = small ? 1 : 7
+    const rounds = small ? 1 : 15
     const alone = await compare(rig, 1, rounds)
     const crowd = await compare(rig, 16, rounds)
+    const masks = rig.engine.stats()
     const first = await firstUseMs(rig)
     const trials = await trySchemas(rig, { from: 1, count: small ? 20 : 2000, atOnce: 16 })
     return {
       "tokens/s alone, free": alone.free,
       "tokens/s alone, held": alone.held,
-      "held over free, alone": alone.held / alone.free,
+      "held over free, alone": alone.ratio,
       "tokens/s of 16, free": crowd.free,
       "tokens/s of 16, held": crowd.held,
-      "held over free, 16": crowd.held / crowd.free,
+      "held over free, 16": crowd.ratio,
+      "mask, us, p50": masks.maskUsP50,
+      "mask, us, p99": masks.maskUsP99,
       "first use of 300 properties, ms": first,
       "random schemas: valid": trials.filter(({ isValid }) => isValid === true).length,
       "random schemas: cut at their length": trials.filter(({ isValid }) => isValid === null)

@@ -60,6 +60,10 @@ export interface EngineStats {
   readonly prefixHitTokens: number
   readonly promptTokens: number
   readonly preemptions: number
+  /** Of grammars, since the start; and the work of one, of the newest 4,096. */
+  readonly masks: number
+  readonly maskUsP50: number
+  readonly maskUsP99: number
   readonly lastStepAt: number
 }
 

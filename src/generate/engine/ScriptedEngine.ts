@@ -241,6 +241,9 @@ const stats = (state: State, blocks: number): EngineStats => ({
   prefixHitTokens: 0,
   promptTokens: state.promptTokens,
   preemptions: 0,
+  masks: 0,
+  maskUsP50: 0,
+  maskUsP99: 0,
   lastStepAt: state.lastStepAt,
 })
 

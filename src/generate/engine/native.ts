@@ -105,6 +105,9 @@ export interface NativeStats {
   readonly prefixHitTokens: number
   readonly promptTokens: number
   readonly preemptions: number
+  readonly masks: number
+  readonly maskUsP50: number
+  readonly maskUsP99: number
   readonly lastStepAtMs: number
 }
 
