@@ -3,10 +3,11 @@
 // clients' port then shows no metrics. /admin/* needs a key, or where none is configured a caller
 // on this machine.
 import { createHash, timingSafeEqual } from "node:crypto"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { Effect, Exit, Schema } from "effect"
 import { Config } from "../config/Config.ts"
 import { Metrics } from "../telemetry/Metrics.ts"
+import { openServer } from "../tls/Certificate.ts"
 
 class AdminError extends Schema.TaggedError<AdminError>()("AdminError", {
   message: Schema.String,
@@ -113,10 +114,12 @@ export const serveAdmin = Effect.fn("Admin.serve")(function* (options: AdminOpti
         write(res, Exit.isSuccess(exit) ? exit.value : json(500, { error: "It failed." })),
     })
   }
-  const server = createServer(
-    { maxHeaderSize: headerBytesMax, headersTimeout: timeoutMs, requestTimeout: timeoutMs },
-    answer,
-  )
+  const { server, scheme } = yield* openServer({
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: timeoutMs,
+    requestTimeout: timeoutMs,
+  })
+  server.on("request", answer)
   server.maxConnections = connectionsMax
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
@@ -131,7 +134,7 @@ export const serveAdmin = Effect.fn("Admin.serve")(function* (options: AdminOpti
     server.listen(listen, () => {
       const address = server.address()
       const port = typeof address === "object" && address !== null ? address.port : listen.port
-      resume(Effect.succeed(`http://${listen.host}:${port}`))
+      resume(Effect.succeed(`${scheme}://${listen.host}:${port}`))
     })
   })
 })

@@ -21,9 +21,9 @@ class ExposureError extends Schema.TaggedError<ExposureError>()("ExposureError",
   message: Schema.String,
 }) {}
 
-const urlOf = (address: string, port: number): string => {
+const urlOf = (scheme: string, address: string, port: number): string => {
   const host = address === "0.0.0.0" || address === "::" ? "localhost" : address
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`
 }
 
 const serve = Effect.fnUntraced(function* (table: ReadonlyArray<Route>) {
@@ -32,7 +32,7 @@ const serve = Effect.fnUntraced(function* (table: ReadonlyArray<Route>) {
   if (fault !== null) return yield* new ExposureError({ message: fault })
   const metrics = yield* Metrics
   const authenticate = authenticator(config)
-  const server = makeServer(config.limits)
+  const { server, scheme } = yield* makeServer(config.limits)
   const answers = new OpenAnswers()
   let stopping = false
   const edge = yield* makeEdge({ routes: table, authenticate, stopping: () => stopping })
@@ -59,7 +59,7 @@ const serve = Effect.fnUntraced(function* (table: ReadonlyArray<Route>) {
     drainMs: config.worker.drainMs,
     onStopping: () => (stopping = true),
   })
-  return Api.of({ host: address, port, url: urlOf(address, port) })
+  return Api.of({ host: address, port, url: urlOf(scheme, address, port) })
 })
 
 /** Requests get their own log line; spans of a whole answer would live as long as its stream. */

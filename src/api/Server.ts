@@ -1,11 +1,12 @@
 // Node's HTTP server with every limit set, and its end: it stops taking connections, lets answers
 // finish within a bound, then cuts what is left. A cut stream can be resumed elsewhere by its
 // cursor.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, type Scope } from "effect"
 import { HttpServerError } from "effect/http"
 import type { ConfigShape, Limits } from "../config/Config.ts"
+import { type Opened, openServer } from "../tls/Certificate.ts"
 import { apiError, type Failure } from "./errors.ts"
 import { isSocketRequest, writeRawError } from "./socket.ts"
 
@@ -18,8 +19,8 @@ const keepAliveMs = 75_000
 /** How late the timeouts above may be noticed. */
 const checkEveryMs = 1000
 
-export const makeServer = (limits: Limits): Server => {
-  const server: Server = createServer({
+export const makeServer = Effect.fnUntraced(function* (limits: Limits) {
+  const opened: Opened = yield* openServer({
     maxHeaderSize: limits.headerBytes,
     headersTimeout: headersTimeoutMs,
     // Behind the body's own timeout, which can still answer in words.
@@ -29,13 +30,15 @@ export const makeServer = (limits: Limits): Server => {
     // Checked where it can be answered in words.
     requireHostHeader: false,
     // Where nobody takes sockets over, the request gets an ordinary answer.
-    shouldUpgradeCallback: (req) => isSocketRequest(req) && server.listenerCount("upgrade") > 0,
+    shouldUpgradeCallback: (req) =>
+      isSocketRequest(req) && opened.server.listenerCount("upgrade") > 0,
   })
+  const { server } = opened
   // A connection past it is closed at once.
   server.maxConnections = limits.connectionsMax
   server.on("clientError", (error, socket) => writeRawError(socket, brokenHttp(error)))
-  return server
-}
+  return opened
+})
 
 /** What node's parser refused before there was a request. */
 const brokenHttp = (error: Error): Failure => {

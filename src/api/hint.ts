@@ -5,6 +5,7 @@ import { type Call, writeText } from "./Call.ts"
 
 export const showHint = Effect.fnUntraced(function* (call: Call) {
   const { served } = yield* ModelCatalog
+  const scheme = "encrypted" in call.exchange.req.socket ? "https" : "http"
   const host = call.exchange.req.headers.host ?? "localhost"
   const body = JSON.stringify({ model: served.name, prompt: "Once upon a time", stream: true })
   writeText(
@@ -13,7 +14,7 @@ export const showHint = Effect.fnUntraced(function* (call: Call) {
       `This is Sluice, an LLM inference server. It serves the model ${served.name}.`,
       "",
       "Try:",
-      `  curl -N http://${host}/v1/completions -H 'content-type: application/json' \\`,
+      `  curl -N ${scheme}://${host}/v1/completions -H 'content-type: application/json' \\`,
       `    -d '${body.replaceAll("'", `'\\''`)}'`,
       "",
       "The API is OpenAI's, and more: /openapi.json describes it.",

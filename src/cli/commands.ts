@@ -30,7 +30,7 @@ const model = ["model", "servedModelName", "modelVersion"]
 const listen = [
   ...["host", "port", "insecure", "apiKeys", "corsOrigins", "rate", "limits", "heartbeat"],
 ]
-const log = ["data", "log", "kafka", "registry", "logLevel", "admin", "tracing", "prices"]
+const log = ["data", "log", "kafka", "registry", "logLevel", "admin", "tls", "tracing", "prices"]
 const engine = [
   "dtype",
   "device",

@@ -39,6 +39,7 @@ const groups: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["log.", "The log:"],
   ["worker.", "The worker and its engine:"],
   ["admin.", "Probes, metrics and administration:"],
+  ["tls.", "A certificate of its own:"],
   ["tracing.", "Traces of requests:"],
   ["scripted.", "The scripted engine:"],
 ]

@@ -54,6 +54,7 @@ export interface ConfigShape {
   readonly heartbeat: { readonly mode: "comment" | "event" | "off"; readonly everyMs: number }
   readonly prices: Prices
   readonly admin: AdminConfig
+  readonly tls: TlsConfig
   readonly tracing: TracingConfig
   /** Of the scripted engine only: each sequence's pace; 0: as fast as it goes. */
   readonly scripted: { readonly tokensPerSecond: number }
@@ -127,6 +128,13 @@ export interface AdminConfig {
   readonly listen: string
   /** Of /admin/*; none: it answers on loopback only. */
   readonly keys: ReadonlyArray<string>
+}
+
+/** PEM files, followed as they change; both "": plain HTTP. */
+export interface TlsConfig {
+  /** The certificate, and after it those between it and the root. */
+  readonly cert: string
+  readonly key: string
 }
 
 export interface TracingConfig {

@@ -107,13 +107,16 @@ export const loadConfig = Effect.fn("Config.load")(function* (inputs: ConfigInpu
 })
 
 /** Settings that are each in range and cannot be together. */
-const disagreements = ({ worker, kafka, registry }: ConfigShape): ReadonlyArray<string> => [
+const disagreements = ({ worker, kafka, registry, tls }: ConfigShape): ReadonlyArray<string> => [
   ...(worker.batchTokensMax > worker.sequencesMax
     ? []
     : [
         `worker.batchTokensMax (${worker.batchTokensMax}) must exceed worker.sequencesMax ` +
           `(${worker.sequencesMax}): a step gives each sequence a token and a prompt the rest`,
       ]),
+  ...((tls.cert === "") === (tls.key === "")
+    ? []
+    : ["tls.cert and tls.key belong together: set both, or none"]),
   ...(kafka.length === 0 || registry !== ""
     ? []
     : [
@@ -124,7 +127,8 @@ const disagreements = ({ worker, kafka, registry }: ConfigShape): ReadonlyArray<
 
 /** A path setting's value made absolute; every other value as it is. */
 const placed = <A>(setting: Setting<A>, value: A, folder: string): A => {
-  if (!setting.path || typeof value !== "string" || isAbsolute(value)) return value
+  if (!setting.path || typeof value !== "string" || value === "") return value
+  if (isAbsolute(value)) return value
   const decoded = setting.decode(resolve(folder, value))
   return Option.isSome(decoded) ? decoded.value : value
 }

@@ -2,8 +2,8 @@
 // administration.
 import { Schema } from "effect"
 import { url } from "./servers.ts"
-import type { AdminConfig, Prices, TracingConfig } from "./Config.ts"
-import { list, price, type Setting, setting, share } from "./setting.ts"
+import type { AdminConfig, Prices, TlsConfig, TracingConfig } from "./Config.ts"
+import { file, list, price, type Setting, setting, share } from "./setting.ts"
 
 type Get = <A>(setting: Setting<A>) => A
 
@@ -24,6 +24,13 @@ export const tracing = (get: Get): TracingConfig => ({
   sampleRatio: get(
     share("tracing.sampleRatio", 0.1, "The share of requests traced; a caller's decision wins."),
   ),
+})
+
+export const tls = (get: Get): TlsConfig => ({
+  cert: get(
+    file("tls.cert", "A certificate and its chain (PEM): clients and administrators get HTTPS."),
+  ),
+  key: get(file("tls.key", "Its private key (PEM). Both files may change at any time.")),
 })
 
 const listen: Setting<string> = setting<string>("admin.listen", {

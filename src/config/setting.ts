@@ -66,6 +66,12 @@ export const path = (key: string, fallback: string, about: string): Setting<stri
   path: true,
 })
 
+/** "": none. */
+export const file = (key: string, about: string): Setting<string> => ({
+  ...setting(key, { schema: Schema.String, fallback: "", expects: "a file", about }),
+  path: true,
+})
+
 export const choice = <const L extends ReadonlyArray<string>>(
   key: string,
   among: L,

@@ -5,7 +5,7 @@ import { apiKeys, fullKey } from "./apiKeys.ts"
 import { brokers, url } from "./servers.ts"
 import { limits } from "./limits.ts"
 import type { ConfigShape, LogConfig, WorkerConfig } from "./Config.ts"
-import { admin, prices, tracing } from "./operations.ts"
+import { admin, prices, tls, tracing } from "./operations.ts"
 import { bundledModel } from "./packageRoot.ts"
 import {
   bytes,
@@ -53,6 +53,7 @@ export const readSettings = (get: Get): ConfigShape => {
     heartbeat: heartbeat(get),
     prices: prices(get),
     admin: admin(get),
+    tls: tls(get),
     tracing: tracing(get),
     scripted: {
       tokensPerSecond: get(
@@ -80,6 +81,7 @@ type Front = Omit<
   | "heartbeat"
   | "prices"
   | "admin"
+  | "tls"
   | "tracing"
   | "scripted"
 >

@@ -72,7 +72,7 @@ export const startSluice = async (options: SluiceOptions = {}): Promise<Sluice> 
     const timer = setTimeout(() => failed(`was not ready after ${readyMsMax} ms`), readyMsMax)
     child.stdout.on("data", (chunk) => {
       stdout += String(chunk)
-      const found = /^sluice \w+ is ready(?: on (http:\S+))?/m.exec(stdout)
+      const found = /^sluice \w+ is ready(?: on (https?:\S+))?/m.exec(stdout)
       if (found === null) return
       clearTimeout(timer)
       resolve(found[1] ?? "")

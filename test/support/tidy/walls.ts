@@ -4,14 +4,15 @@ const stages = ["api", "enqueue", "generate", "relay", "console"]
 
 /** What a folder of src/ may import besides itself. Stages meet in logs, not in calls. */
 export const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
-  api: ["enqueue", "relay", "console", "control", "tokenizer", "telemetry", "config"],
+  api: ["enqueue", "relay", "console", "control", "tokenizer", "telemetry", "tls", "config"],
   enqueue: ["control", "tokenizer", "telemetry", "config"],
   generate: ["tokenizer", "telemetry", "config"],
   relay: ["telemetry", "config"],
   console: ["telemetry", "config"],
   tokenizer: ["telemetry", "config"],
   telemetry: ["config"],
-  admin: ["telemetry", "config"],
+  admin: ["tls", "telemetry", "config"],
+  tls: ["telemetry", "config"],
   config: [],
   client: [],
   control: ["telemetry", "config"],
